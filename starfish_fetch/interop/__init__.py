@@ -1,0 +1,1 @@
+"""To and from the array libraries that people go on with: one file for each."""

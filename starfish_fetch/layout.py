@@ -1,0 +1,220 @@
+"""How a 5-D image is cut into files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import product
+from math import prod
+from pathlib import PurePosixPath
+from string import Formatter
+
+from starfish_fetch.axes import Axes, Extent, TileKey
+
+__all__ = ["Layout"]
+
+_PLANES = (Axes.ROUND, Axes.CH, Axes.ZPLANE)
+_FIELDS = ("fov", *(str(axis) for axis in _PLANES))
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A path template for the axes split into files, and the order of the axes in each file.
+
+    Parameters
+    ----------
+    template : str
+        Path below the root folder, with ``/`` between folders. Its fields are ``{fov}``, ``{r}``,
+        ``{c}`` and ``{z}``, each with an optional format specification (``{z:03d}``).
+    inner : sequence of Axes, optional
+        The axes inside each file, slowest first; pages of the file follow each other in that
+        order. Every one of r, c, z stands either in the template or here.
+
+    Raises
+    ------
+    ValueError
+        If an axis is in neither or in both, a field is unknown, or the path leaves its root.
+
+    Examples
+    --------
+    >>> tutorial = Layout("r{r}_c{c}.tiff", inner=("z",))
+    >>> tutorial.path(fov=0, round=3, ch=2, zplane=1)
+    'r3_c2.tiff'
+    >>> Layout("r{r}.tiff", inner=("z",))
+    Traceback (most recent call last):
+        ...
+    ValueError: layout 'r{r}.tiff' with inner ('z',) leaves out 'c': name it once
+    """
+
+    template: str
+    inner: tuple[Axes, ...] = ()
+
+    def __post_init__(self) -> None:
+        inner = _inner_axes(self.inner)
+        object.__setattr__(self, "inner", inner)
+        fields = self._parse()
+        for axis in _PLANES:
+            where = (axis in fields) + (axis in inner)
+            if where != 1:
+                problem = "leaves out" if where == 0 else "has in the path and in the file"
+                names = tuple(str(name) for name in inner)
+                raise ValueError(
+                    f"layout {self.template!r} with inner {names} {problem} {str(axis)!r}: "
+                    "name it once"
+                )
+        path = PurePosixPath(self.path(0, 0, 0, 0))
+        if path.is_absolute() or ".." in path.parts or not path.name or "\\" in self.template:
+            raise ValueError(
+                f"layout {self.template!r} must be a path of a file below the root: no leading "
+                "'/', no '..', no '\\'"
+            )
+
+    def _parse(self) -> frozenset[str]:
+        fields = set()
+        try:
+            parts = list(Formatter().parse(self.template))
+        except ValueError as error:
+            raise ValueError(f"layout {self.template!r} is not a template: {error}") from error
+        for _, field, specification, conversion in parts:
+            if field is None:
+                continue
+            if field not in _FIELDS or conversion:
+                raise ValueError(
+                    f"layout {self.template!r} has the unknown field {field!r}; "
+                    f"allowed are {', '.join(_FIELDS)}, each with a format like :03d"
+                )
+            try:
+                format(0, specification or "")
+            except ValueError as error:
+                raise ValueError(
+                    f"layout {self.template!r}: {error} for the field {field!r}"
+                ) from error
+            fields.add(field)
+        return frozenset(fields)
+
+    @classmethod
+    def per_round(cls) -> Layout:
+        """One 4-D (c, z, y, x) file per round."""
+        return cls("fov{fov}_r{r}.tiff", inner=(Axes.CH, Axes.ZPLANE))
+
+    @classmethod
+    def per_round_ch(cls) -> Layout:
+        """One 3-D (z, y, x) file per round and channel."""
+        return cls("fov{fov}_r{r}_c{c}.tiff", inner=(Axes.ZPLANE,))
+
+    @classmethod
+    def per_tile(cls) -> Layout:
+        """One 2-D file per tile."""
+        return cls("fov{fov}_r{r}_c{c}_z{z}.tiff")
+
+    @classmethod
+    def single_file(cls) -> Layout:
+        """Everything in one 5-D (r, c, z, y, x) file per field of view."""
+        return cls("fov{fov}.tiff", inner=_PLANES)
+
+    @property
+    def fields(self) -> frozenset[str]:
+        """The fields that the template names: some of fov, r, c, z."""
+        return self._parse()
+
+    @property
+    def outer(self) -> tuple[Axes, ...]:
+        """The axes that are split into files, in the order r, c, z."""
+        return tuple(axis for axis in _PLANES if axis not in self.inner)
+
+    def path(self, fov: int, round: int, ch: int, zplane: int) -> str:
+        """Return the path, below the root, of the file that holds a tile."""
+        return self.template.format(fov=fov, r=round, c=ch, z=zplane)
+
+    def inner_shape(self, extent: Extent) -> tuple[int, ...]:
+        """Return how many labels each axis in :attr:`inner` has in an image."""
+        return tuple(len(extent.labels(axis)) for axis in self.inner)
+
+    def pages(self, extent: Extent) -> int:
+        """Return how many planes each file of an image holds."""
+        return prod(self.inner_shape(extent))
+
+    def page(self, extent: Extent, key: TileKey) -> int:
+        """Return the position of a tile among the planes of its file, from 0.
+
+        Raises
+        ------
+        ValueError
+            If the extent does not have one of the labels.
+        """
+        index = 0
+        for axis in self.inner:
+            labels = extent.labels(axis)
+            index = index * len(labels) + labels.index(key[_PLANES.index(axis)])
+        return index
+
+    def files(
+        self, extent: Extent, fovs: Iterable[int] | None = None
+    ) -> Iterator[tuple[str, int, tuple[TileKey, ...]]]:
+        """Yield each file of an image: its path, its field of view, and its tiles in page order.
+
+        Parameters
+        ----------
+        extent : Extent
+            The labels.
+        fovs : iterable of int, optional
+            Fields of view; default: the extent's own.
+
+        Raises
+        ------
+        ValueError
+            If two files of the image would have one path, or one would be a folder of another.
+
+        Examples
+        --------
+        >>> extent = Extent({"y": 2, "x": 2}, fov=0, rounds=[0, 1], chs=[0], zplanes=[5, 6])
+        >>> for path, fov, tiles in Layout("r{r}.tiff", inner=("c", "z")).files(extent):
+        ...     print(path, tiles)
+        r0.tiff (TileKey(round=0, ch=0, zplane=5), TileKey(round=0, ch=0, zplane=6))
+        r1.tiff (TileKey(round=1, ch=0, zplane=5), TileKey(round=1, ch=0, zplane=6))
+        """
+        owners: dict[str, str] = {}
+        files = []
+        for fov in [extent.fov] if fovs is None else fovs:
+            for outer in product(*(extent.labels(axis) for axis in self.outer)):
+                labels = dict(zip(self.outer, outer, strict=True))
+                name = ", ".join([f"fov={fov}", *(f"{a}={v}" for a, v in labels.items())])
+                path = self.path(
+                    fov, *(labels.get(axis, extent.labels(axis)[0]) for axis in _PLANES)
+                )
+                # File systems of two of the three desktop platforms fold case.
+                other = owners.setdefault(path.casefold(), name)
+                if other is not name:
+                    raise ValueError(
+                        f"layout {self.template!r} maps ({other}) and ({name}) to one place: "
+                        f"{path!r}; name every axis that varies, with a separator between fields"
+                    )
+                files.append((path, fov, labels))
+        for path, _, _ in files:
+            for parent in PurePosixPath(path.casefold()).parents:
+                if str(parent) in owners:
+                    raise ValueError(
+                        f"layout {self.template!r} needs {str(parent)!r} to be a file and a folder"
+                    )
+        for path, fov, labels in files:
+            ranges: Iterable[Sequence[int]] = (extent.labels(axis) for axis in self.inner)
+            tiles = []
+            for inner in product(*ranges):
+                named = {**labels, **dict(zip(self.inner, inner, strict=True))}
+                tiles.append(TileKey(*(named[axis] for axis in _PLANES)))
+            yield path, fov, tuple(tiles)
+
+
+def _inner_axes(inner: Iterable[Axes | str]) -> tuple[Axes, ...]:
+    axes = []
+    for name in inner:
+        try:
+            axis = Axes(name)
+        except ValueError:
+            axis = None
+        if axis not in _PLANES or axis in axes:
+            raise ValueError(
+                f"inner must name some of 'r', 'c', 'z', each once; got {tuple(inner)!r}"
+            )
+        axes.append(axis)
+    return tuple(axes)

@@ -1,0 +1,443 @@
+"""Runs a plan: asks the fetcher for each tile once, verifies it, and puts it in its place.
+
+This is the only module that asks a fetcher for pixels.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from math import prod
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from starfish_fetch.axes import Axes, Extent, TileKey, tile_shape_of
+from starfish_fetch.crop import Window
+from starfish_fetch.errors import DataFormatWarning
+from starfish_fetch.intensity import converter, copy_into
+from starfish_fetch.plan import LoadPlan
+from starfish_fetch.verify import PhysicalCoordinates, TileVerifier, as_array
+
+__all__ = ["Loader", "OnError", "available_cpus"]
+
+OnError = Literal["raise", "fill"]
+Positions = NDArray[np.intp]
+Place = tuple[int, ...]
+Advance = Callable[[int], object]
+
+_CHUNK = 1 << 12
+_BATCH_TILES = 64
+_BATCH_BYTES = 1 << 22
+
+
+def available_cpus() -> int:
+    """Return how many CPUs this process may use."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:
+        return os.cpu_count() or 1
+
+
+class _WiderDtypeError(Exception):
+    """Tiles that do not fit the array that an earlier tile's dtype made; they come along."""
+
+    def __init__(self, tiles: dict[Place, NDArray[Any]]) -> None:
+        super().__init__()
+        self.tiles = tiles
+
+
+class Loader:
+    """One stack's load: what to fetch, and what has been fetched so far.
+
+    A load that failed can be run again; tiles that are in place are not asked for again.
+
+    Parameters
+    ----------
+    fetcher : TileFetcher
+        Or anything with its ``get_tile``.
+    extent : Extent
+        The labels to load, and the shape of whole tiles.
+    window : Window
+        The rows and columns to keep of each tile.
+    group_by : tuple of Axes, optional
+        The order. Default: the loader's own.
+    dtype : dtype or None, optional
+        ``numpy.float32``, or None to keep the tiles' own.
+    out : ndarray, optional
+        Where to load to.
+    workers : int, optional
+        Threads, each taking whole groups; a fetcher that is not ``thread_safe`` is called from
+        one. Default: as many as the process may use CPUs.
+
+    Raises
+    ------
+    ValueError
+        If dtype, workers or ``out`` cannot be.
+    """
+
+    def __init__(
+        self,
+        fetcher: Any,
+        extent: Extent,
+        window: Window,
+        *,
+        group_by: tuple[Axes, ...] | None = None,
+        dtype: DTypeLike | None = np.float32,
+        out: NDArray[Any] | None = None,
+        workers: int | None = None,
+    ) -> None:
+        if dtype is not None and np.dtype(dtype) != np.float32:
+            raise ValueError(
+                f"dtype must be numpy.float32, or None to keep the tiles' own; got {dtype!r}"
+            )
+        if workers is not None and workers < 1:
+            raise ValueError(f"workers must be at least 1; got {workers}")
+        self.fetcher = fetcher
+        self.extent = extent
+        self.window = window
+        self.group_by = group_by
+        self.dtype = None if dtype is None else np.dtype(np.float32)
+        self.workers = workers
+        self.failures: dict[TileKey, Exception] = {}
+        self._planes = len(extent.rounds), len(extent.chs), len(extent.zplanes)
+        self.shape = (*self._planes, *window.shape)
+        if out is not None:
+            self._check_out(out)
+        self.out = out
+        tile_shape = tile_shape_of(extent.tile_shape)
+        self._whole_tile = window.shape == tile_shape
+        self._verifier = TileVerifier(tile_shape, window, self._planes)
+        self._array: NDArray[Any] | None = None
+        self._placed = np.zeros(self._planes, bool)
+        self._plan: LoadPlan | None = None
+        self._lock = threading.Lock()
+        self._stop = False
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "_lock"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state, _lock=threading.Lock())
+
+    def narrowed(self, extent: Extent, window: Window) -> Loader:
+        """Return a load of part of this one's image, with nothing fetched yet."""
+        return Loader(
+            self.fetcher,
+            extent,
+            window,
+            group_by=self.group_by,
+            dtype=self.dtype,
+            workers=self.workers,
+        )
+
+    def _check_out(self, out: NDArray[Any]) -> None:
+        if out.shape != self.shape:
+            raise ValueError(f"out has the shape {out.shape}; expected {self.shape}: r, c, z, y, x")
+        if self.dtype is not None and out.dtype != self.dtype:
+            raise ValueError(
+                f"out is {out.dtype}, but the stack is {self.dtype}; pass a {self.dtype} array, "
+                "or dtype=None to keep the tiles' own dtype"
+            )
+        if not out.flags.writeable:
+            raise ValueError("out is read-only")
+
+    @property
+    def plan(self) -> LoadPlan:
+        """The order in which tiles are asked for; asks the fetcher to name its sources."""
+        if self._plan is None:
+            labels = self.extent.rounds, self.extent.chs, self.extent.zplanes
+            source = getattr(self.fetcher, "source", None)
+            sources = None
+            if source is not None:
+                fov = self.extent.fov
+                sources = tuple(source(fov, *key) for key in LoadPlan(*labels))
+            self._plan = LoadPlan(
+                *labels,
+                group_by=self.group_by,
+                sources=sources,
+                fov=self.extent.fov,
+                tile_shape=self.window.shape,
+                dtype=self.dtype if self.out is None else self.out.dtype,
+            )
+        return self._plan
+
+    @property
+    def done(self) -> bool:
+        """Whether every tile is in place, or filled because it could not be had."""
+        return int(np.count_nonzero(self._placed)) + len(self.failures) == len(self._placed.flat)
+
+    def coordinates(self) -> PhysicalCoordinates:
+        """Return where the pixels lie, asking the tiles for their coordinates alone.
+
+        After a load, what the load saw.
+        """
+        if self.done:
+            return self._verifier.physical()
+        verifier = TileVerifier(tile_shape_of(self.extent.tile_shape), self.window, self._planes)
+        for key, place in self._tiles(self.plan.order):
+            if key in self.failures:
+                continue
+            try:
+                tile = self.fetcher.get_tile(self.extent.fov, *key)
+                verifier.coordinates(tile.coordinates, place, key)
+            except Exception as error:
+                self._annotate(error, key)
+                raise
+        return verifier.physical()
+
+    def extras(self, key: TileKey) -> Mapping[str, Any]:
+        """Return what a tile says of itself beside its pixels."""
+        try:
+            return getattr(self.fetcher.get_tile(self.extent.fov, *key), "extras", None) or {}
+        except Exception as error:
+            self._annotate(error, key)
+            raise
+
+    def run(
+        self,
+        *,
+        on_error: OnError = "raise",
+        fill_value: float = 0,
+        advance: Advance | None = None,
+        stacklevel: int = 1,
+    ) -> NDArray[Any]:
+        """Load every tile that is not in place yet.
+
+        Parameters
+        ----------
+        on_error : {"raise", "fill"}, optional
+            Whether an exception out of the fetcher ends the load, or its tile is filled and kept
+            in :attr:`failures`.
+        fill_value : number, optional
+            For tiles that cannot be had. Default: 0.
+        advance : callable, optional
+            Called, from any thread, with the number of tiles done since the last call.
+        stacklevel : int, optional
+            Whose line warnings show; 1 is the caller's.
+
+        Returns
+        -------
+        ndarray
+            5-D: r, c, z, y, x.
+        """
+        if on_error not in ("raise", "fill"):
+            raise ValueError(f"on_error must be 'raise' or 'fill'; got {on_error!r}")
+        self.failures = {}
+        while True:
+            try:
+                self._run_batches(on_error == "fill", advance)
+            except _WiderDtypeError as wider:
+                self._widen(wider.tiles)
+            else:
+                break
+        array = self._fill(fill_value, stacklevel + 1) if self.failures else self._array
+        assert array is not None
+        self._verifier.warn(stacklevel + 1)
+        return array
+
+    def _batches(self, workers: int) -> Iterator[Positions]:
+        """Yield the tiles in load order: for several workers, in whole groups."""
+        order = self.plan.order
+        if workers == 1:
+            for start in range(0, len(order), _CHUNK):
+                yield order[start : start + _CHUNK]
+            return
+        tile_bytes = prod(self.window.shape) * (self.dtype or np.dtype(np.float32)).itemsize
+        enough = max(1, min(_BATCH_TILES, _BATCH_BYTES // tile_bytes))
+        start = stop = 0
+        for group in self.plan.positions_by_group():
+            stop += len(group)
+            if stop - start >= enough:
+                yield order[start:stop]
+                start = stop
+        if stop > start:
+            yield order[start:stop]
+
+    def _run_batches(self, fill: bool, advance: Advance | None) -> None:
+        workers = 1
+        if getattr(self.fetcher, "thread_safe", False):
+            workers = min(self.workers or available_cpus(), prod(self._planes))
+        batches = enumerate(self._batches(workers))
+        turn = threading.Lock()
+        errors: dict[int, BaseException] = {}
+        self._stop = False
+
+        def work() -> None:
+            while not self._stop:
+                with turn:
+                    number, batch = next(batches, (-1, None))
+                if batch is None:
+                    return
+                try:
+                    self._load(batch, fill, advance)
+                except BaseException as error:  # raised again below, in the calling thread
+                    errors[number] = error
+                    self._stop = True
+
+        threads = [
+            threading.Thread(target=work, name=f"starfish_fetch-{number}")
+            for number in range(1, workers)
+        ]
+        try:
+            for thread in threads:
+                thread.start()
+            work()
+        finally:
+            self._stop = self._stop or any(thread.ident is None for thread in threads)
+            for thread in threads:
+                if thread.ident is not None:
+                    thread.join()
+        _raise_first(errors)
+
+    def _load(self, batch: Positions, fill: bool, advance: Advance | None) -> None:
+        """Load some tiles, one after another."""
+        get_tile, fov = self.fetcher.get_tile, self.extent.fov
+        declared, shape = self.extent.tile_shape, self.window.shape
+        verifier, placed = self._verifier, self._placed
+        array = self._array
+        convert: Callable[[NDArray[Any], NDArray[Any]], object] = copy_into
+        known_dtype: np.dtype[Any] | None = None
+        verify_range = False
+        done = 0
+        for key, place in self._tiles(batch):
+            if self._stop:
+                return
+            if advance is not None and done == _BATCH_TILES:
+                advance(done)
+                done = 0
+            done += 1
+            if placed[place]:
+                continue
+            try:
+                tile = get_tile(fov, *key)
+                tile_shape = tile.shape
+                coordinates = tile.coordinates
+                data = tile.tile_data() if self._whole_tile else self._region(tile)
+            except Exception as error:
+                self._annotate(error, key)
+                if not fill:
+                    raise
+                with self._lock:
+                    self.failures[key] = error
+                continue
+            try:
+                if type(data) is not np.ndarray:
+                    data = as_array(data)
+                if data.shape != shape or tile_shape != declared:
+                    verifier.shapes(tile_shape, data)
+                verifier.coordinates(coordinates, place, key)
+                if data.dtype is not known_dtype:
+                    array = self._array_for(data, place, key)
+                    known_dtype = data.dtype
+                    convert = copy_into if self.dtype is None else converter(known_dtype)
+                    verify_range = known_dtype.kind in ("f" if self.dtype is None else "fi")
+                assert array is not None
+                destination = array[place]
+                convert(data, destination)
+                if verify_range:
+                    verifier.intensities(destination, key)
+            except Exception as error:
+                if not isinstance(error, _WiderDtypeError):
+                    self._annotate(error, key)
+                raise
+            placed[place] = True
+        if advance is not None:
+            advance(done)
+
+    def _tiles(self, positions: Positions) -> Iterator[tuple[TileKey, Place]]:
+        index = np.unravel_index(positions, self._planes)
+        places = zip(*(one.tolist() for one in index), strict=True)
+        return zip(self.plan.keys(positions), places, strict=True)
+
+    def _region(self, tile: Any) -> Any:
+        rows, columns = self.window
+        read_region = getattr(tile, "tile_region", None)
+        if read_region is not None:
+            return read_region(rows, columns)
+        return as_array(tile.tile_data())[rows, columns]
+
+    def _array_for(self, data: NDArray[Any], place: Place, key: TileKey) -> NDArray[Any]:
+        """Return the stack's array, made by the first tile to need it."""
+        self._verifier.dtype(data.dtype, key)
+        with self._lock:
+            if self._array is None:
+                self._array = self.out
+            if self._array is None:
+                native = data.dtype.newbyteorder("=")
+                self._array = np.empty(self.shape, native if self.dtype is None else self.dtype)
+            if self.dtype is None and not np.can_cast(data.dtype, self._array.dtype, "safe"):
+                if self.out is not None:
+                    raise TypeError(f"out is {self.out.dtype}, which cannot hold {data.dtype}")
+                raise _WiderDtypeError({place: data})
+            return self._array
+
+    def _widen(self, tiles: dict[Place, NDArray[Any]]) -> None:
+        """Make room for tiles of greater precision, and place them."""
+        assert self._array is not None
+        dtypes = {data.dtype for data in tiles.values()}
+        self._array = self._array.astype(np.result_type(self._array.dtype, *dtypes))
+        labels = self.extent.rounds, self.extent.chs, self.extent.zplanes
+        for place, data in tiles.items():
+            key = TileKey(*(axis[index] for axis, index in zip(labels, place, strict=True)))
+            self._array[place] = data
+            if data.dtype.kind == "f":
+                try:
+                    self._verifier.intensities(self._array[place], key)
+                except ValueError as error:
+                    self._annotate(error, key)
+                    raise
+            self._placed[place] = True
+
+    def _fill(self, fill_value: float, stacklevel: int) -> NDArray[Any]:
+        missing = [key for key in self.plan if key in self.failures]
+        first = self.failures[missing[0]]
+        if self._array is None:
+            first.add_note(f"none of the {len(missing)} tiles could be had")
+            raise first
+        try:
+            with np.errstate(all="raise"):
+                value = np.asarray(fill_value).astype(self._array.dtype)
+        except (OverflowError, FloatingPointError, TypeError, ValueError):
+            value = None
+        if value is None or not (value == fill_value or fill_value != fill_value):
+            raise ValueError(f"fill_value={fill_value!r} is no {self._array.dtype}")
+        for place, placed in np.ndenumerate(self._placed):
+            if not placed:
+                self._array[place] = value
+        warnings.warn(
+            f"{len(missing)} of {len(self.plan)} tiles could not be had and are filled with "
+            f"{fill_value}; see ImageStack.missing. The first: {first!r}, "
+            + "; ".join(getattr(first, "__notes__", [])),
+            DataFormatWarning,
+            stacklevel=stacklevel + 1,
+        )
+        return self._array
+
+    def _annotate(self, error: Exception, key: TileKey) -> None:
+        """Add which tile an error is about, as a note, once."""
+        fov = self.extent.fov
+        note = f"tile (fov={fov}, round={key.round}, ch={key.ch}, zplane={key.zplane})"
+        try:
+            source = self.fetcher.source(fov, *key)
+        except Exception:
+            source = None
+        if source is not None:
+            note += f" from {source!r}"
+        if note not in getattr(error, "__notes__", ()):
+            error.add_note(note)
+
+
+def _raise_first(errors: dict[int, BaseException]) -> None:
+    """Raise what ended a load: an interrupt, or the error of the first batch that has one."""
+    wider: dict[Place, NDArray[Any]] = {}
+    in_order = [error for _, error in sorted(errors.items(), key=lambda item: item[0])]
+    for error in sorted(in_order, key=lambda error: isinstance(error, Exception)):
+        if not isinstance(error, _WiderDtypeError):
+            raise error
+        wider.update(error.tiles)
+    if wider:
+        raise _WiderDtypeError(wider)

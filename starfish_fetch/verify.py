@@ -1,0 +1,253 @@
+"""What every tile of one load must agree on, checked as the tiles come."""
+
+from __future__ import annotations
+
+import math
+import threading
+import warnings
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from starfish_fetch.axes import Axes, Coordinates, TileKey
+from starfish_fetch.crop import Window
+from starfish_fetch.errors import DataFormatWarning
+from starfish_fetch.intensity import intensity_range
+
+__all__ = ["PhysicalCoordinates", "TileVerifier", "as_array", "verify_intensities"]
+
+Pair = tuple[float, float]
+
+_COMPARABLE = (tuple, float, int, type(None))
+
+
+class PhysicalCoordinates(NamedTuple):
+    """Where the pixels of a stack lie."""
+
+    x: NDArray[np.float64]
+    """Of each column."""
+    y: NDArray[np.float64]
+    """Of each row."""
+    z: NDArray[np.float64]
+    """Of each z-plane; NaN where no tile says."""
+
+
+def as_array(data: Any) -> NDArray[Any]:
+    """Return what ``tile_data`` returned as a plain ndarray.
+
+    Raises
+    ------
+    TypeError
+        If it is not an array of any kind.
+    """
+    if not hasattr(data, "__array__") or not hasattr(data, "dtype"):
+        raise TypeError(
+            f"tile_data() returned a {type(data).__name__}; expected a 2-D numpy.ndarray (C3)"
+        )
+    return np.asarray(data)
+
+
+def verify_intensities(pixels: NDArray[Any]) -> bool:
+    """Raise ValueError if float intensities leave [0, 1]; return whether some are NaN."""
+    found = intensity_range(pixels)
+    if found is None:
+        return False
+    lowest, highest, has_nan = found
+    if lowest < 0 or highest > 1:
+        raise ValueError(
+            f"intensities must lie within [0, 1]; these reach from {lowest:g} to {highest:g}. "
+            "Keep the file's own integers, or divide all tiles by one number"
+        )
+    return has_nan
+
+
+class TileVerifier:
+    """Compares each tile of a load with what was declared and with the tiles before it.
+
+    Safe from several threads.
+
+    Parameters
+    ----------
+    tile_shape : (int, int)
+        Rows and columns of whole tiles, as declared.
+    window : Window
+        The rows and columns that are kept.
+    planes : (int, int, int)
+        How many rounds, channels and z-planes there are.
+    """
+
+    def __init__(
+        self, tile_shape: tuple[int, int], window: Window, planes: tuple[int, int, int]
+    ) -> None:
+        self._tile_shape = tile_shape
+        self._window = window
+        self._z = np.full(planes, np.nan)
+        self._seen: dict[int, tuple[tuple[Any, Any, Any], float]] = {}
+        self._xy: tuple[Pair, Pair, TileKey] | None = None
+        self._dtypes: dict[np.dtype[Any], TileKey] = {}
+        self._nan_tiles: list[TileKey] = []
+        self._lock = threading.Lock()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "_lock"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state, _lock=threading.Lock())
+
+    def shapes(self, declared: Mapping[Axes, int], data: NDArray[Any]) -> None:
+        """Raise ValueError unless tile, declaration and pixels have one shape (C2, C3)."""
+        try:
+            said = declared[Axes.Y], declared[Axes.X]
+        except (KeyError, TypeError, IndexError):
+            raise ValueError(
+                f"the tile's shape is {declared!r}; expected a mapping with the keys 'y' and 'x'"
+            ) from None
+        if said != self._tile_shape:
+            raise ValueError(
+                f"the tile's shape is {said} (rows, columns), but {self._tile_shape} was declared "
+                "for the stack (C2); correct one of them"
+            )
+        if data.ndim != 2:
+            raise ValueError(
+                f"tile_data() returned {data.ndim} dimensions of shape {data.shape}; expected 2, "
+                "rows then columns (C3)"
+            )
+        if data.shape != self._window.shape:
+            raise ValueError(
+                f"tile_data() returned the shape {data.shape} (rows, columns); expected "
+                f"{self._window.shape} (C2)"
+            )
+
+    def coordinates(
+        self, coordinates: Mapping[Coordinates, Any], place: tuple[int, ...], key: TileKey
+    ) -> None:
+        """Note a tile's z, and raise ValueError unless its x and y are those of the others."""
+        try:
+            given = (
+                coordinates[Coordinates.X],
+                coordinates[Coordinates.Y],
+                coordinates.get(Coordinates.Z),
+            )
+        except (KeyError, TypeError, AttributeError):
+            raise ValueError(
+                f"the tile's coordinates are {coordinates!r}; expected a mapping with 'xc' and "
+                "'yc' (C8)"
+            ) from None
+        seen = self._seen.get(key.zplane)
+        if seen is not None and type(given[2]) in _COMPARABLE and seen[0] == given:
+            self._z[place] = seen[1]
+            return
+        x, y = _pair("xc", given[0]), _pair("yc", given[1])
+        z = _z_of(given[2])
+        with self._lock:
+            if self._xy is None:
+                self._xy = x, y, key
+        if (x, y) != self._xy[:2]:
+            error = ValueError("Tiles must be aligned")
+            error.add_note(_misalignment((x, y, key), self._xy))
+            raise error
+        self._z[place] = z
+        # Only what cannot be changed in place later is worth comparing with.
+        if type(given[0]) is type(given[1]) is tuple and type(given[2]) in _COMPARABLE:
+            self._seen[key.zplane] = given, z
+
+    def dtype(self, dtype: np.dtype[Any], key: TileKey) -> None:
+        """Raise TypeError unless a dtype is of the kind that all tiles before had (C4)."""
+        with self._lock:
+            for other, first in self._dtypes.items():
+                if other.kind != dtype.kind:
+                    raise TypeError(
+                        f"All tiles should have the same kind of dtype: {dtype} here, {other} in "
+                        f"{_named(first)} (C4)"
+                    )
+            self._dtypes.setdefault(dtype, key)
+
+    def intensities(self, pixels: NDArray[Any], key: TileKey) -> None:
+        """Raise ValueError if intensities leave [0, 1]; note the tile if they have NaN."""
+        if verify_intensities(pixels):
+            with self._lock:
+                self._nan_tiles.append(key)
+
+    def physical(self) -> PhysicalCoordinates:
+        """Return the coordinates that the tiles seen so far agree on."""
+        if self._xy is None:
+            raise RuntimeError("no tile has been seen yet")
+        x, y, _ = self._xy
+        rows, columns = self._tile_shape
+        z = np.full(self._z.shape[2], np.nan)
+        # The first of each z-plane in the order r, c, whatever the order of loading was.
+        for number in range(len(z)):
+            stated = self._z[:, :, number]
+            stated = stated[~np.isnan(stated)]
+            if len(stated):
+                z[number] = stated[0]
+        return PhysicalCoordinates(
+            np.linspace(*x, columns)[self._window.columns],
+            np.linspace(*y, rows)[self._window.rows],
+            z,
+        )
+
+    def warn(self, stacklevel: int) -> None:
+        """Say what the tiles differ in that does not keep them from being loaded."""
+        messages = []
+        if len({dtype.itemsize for dtype in self._dtypes}) > 1:
+            tiles = "; ".join(f"{dtype} in {_named(key)}" for dtype, key in self._dtypes.items())
+            messages.append(f"Not all tiles have the same precision (C4): {tiles}")
+        if self._nan_tiles:
+            messages.append(
+                f"{len(self._nan_tiles)} tiles have NaN pixels; the first is "
+                f"{_named(min(self._nan_tiles))}"
+            )
+        spread = self._z - self.physical().z
+        if np.nanmax(np.abs(spread), initial=0) > 0:
+            plane = np.unravel_index(int(np.nanargmax(np.abs(spread))), spread.shape)
+            messages.append(
+                f"z-plane coordinates differ between rounds or channels by up to "
+                f"{abs(spread[plane]):g} (C8); those of the first round and channel are kept"
+            )
+        for message in messages:
+            warnings.warn(message, DataFormatWarning, stacklevel=stacklevel + 1)
+
+
+def _named(key: TileKey) -> str:
+    return f"tile (round={key.round}, ch={key.ch}, zplane={key.zplane})"
+
+
+def _pair(name: str, value: Any) -> Pair:
+    try:
+        first, last = value
+        pair = float(first), float(last)
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"the coordinate {name!r} is {value!r}; expected the pair (first, last) (C8)"
+        ) from None
+    if not (math.isfinite(pair[0]) and math.isfinite(pair[1])):
+        raise ValueError(f"the coordinate {name!r} is {value!r}; expected finite numbers (C8)")
+    return pair
+
+
+def _z_of(value: Any) -> float:
+    """Return the middle of a z range, computed as starfish does, to the bit."""
+    if value is None:
+        return math.nan
+    try:
+        if isinstance(value, tuple | list | np.ndarray) and np.ndim(value):
+            first, last = value
+            return float((last - first) / 2 + first)
+        return float(value)
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"the coordinate 'zc' is {value!r}; expected a number or a pair (C8)"
+        ) from None
+
+
+def _misalignment(here: tuple[Pair, Pair, TileKey], first: tuple[Pair, Pair, TileKey]) -> str:
+    differences = [
+        f"{name} is {mine} instead of {theirs}, off by "
+        f"({mine[0] - theirs[0]:g}, {mine[1] - theirs[1]:g})"
+        for name, mine, theirs in zip(("xc", "yc"), here[:2], first[:2], strict=True)
+        if mine != theirs
+    ]
+    return f"{_named(here[2])} against {_named(first[2])}: {'; '.join(differences)}"
