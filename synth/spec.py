@@ -1,0 +1,292 @@
+"""What a synthetic image is: its labels, its tiles, where it lies, what its pixels hold."""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, SupportsIndex
+
+import numpy as np
+import numpy.typing as npt
+
+from starfish_fetch.axes import Axes, Coordinates, Extent, labels_of, tile_shape_of
+
+__all__ = ["CONTENTS", "DTYPES", "Spec"]
+
+CONTENTS = ("random", "index")
+DTYPES = (
+    *(f"{sign}int{bits}" for sign in ("u", "") for bits in (8, 16, 32, 64)),
+    *(f"float{bits}" for bits in (16, 32, 64)),
+)
+_INDEX_BLOCK = 8
+_INDEX_LARGEST = 2**16 - 1
+_JSON_KINDS = {
+    "rounds": list,
+    "chs": list,
+    "zplanes": list,
+    "tile_shape": list,
+    "fovs": list,
+    "dtype": str,
+    "content": str,
+    "seed": int,
+    "voxel_size": list,
+}
+
+
+@dataclass(frozen=True, init=False)
+class Spec:
+    """A 5-D image of which every pixel is known before it is written.
+
+    Parameters
+    ----------
+    rounds, chs, zplanes : int or iterable of int
+        Labels, in any order; a number n stands for ``range(n)``.
+    tile_shape : (int, int) or mapping of Axes to int
+        Rows and columns of every tile, in pixels.
+    fovs : int or iterable of int, optional
+        Labels of the fields of view; a number n stands for ``range(n)``.
+    dtype : str or dtype, optional
+        Of the pixels: an unsigned or signed integer of 8 to 64 bits, or a float of 16 to 64.
+    content : {"random", "index"}, optional
+        ``random``: every value the dtype has is as likely (none negative, floats below 1).
+        ``index``: every block of 8 by 8 pixels says where it belongs; :func:`synth.decode` reads
+        it. Tiles then have at least 8 and at most 65535 rows and columns.
+    seed : int, optional
+        Selects one of 2**64 random images.
+    voxel_size : (float, float, float), optional
+        Size of a voxel along z, y and x, in micrometres.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not of this kind; the message names it and what is allowed.
+
+    Examples
+    --------
+    >>> spec = Spec(rounds=4, chs=[2, 0], zplanes=range(3), tile_shape=(120, 30))
+    >>> spec.rounds, spec.chs, spec.dtype
+    ((0, 1, 2, 3), (0, 2), 'uint16')
+    >>> Spec.from_json(spec.to_json()) == spec
+    True
+    """
+
+    rounds: tuple[int, ...]
+    chs: tuple[int, ...]
+    zplanes: tuple[int, ...]
+    tile_shape: tuple[int, int]
+    fovs: tuple[int, ...]
+    dtype: str
+    content: str
+    seed: int
+    voxel_size: tuple[float, float, float]
+
+    def __init__(
+        self,
+        rounds: int | Iterable[SupportsIndex],
+        chs: int | Iterable[SupportsIndex],
+        zplanes: int | Iterable[SupportsIndex],
+        tile_shape: Sequence[SupportsIndex] | Mapping[Any, SupportsIndex],
+        fovs: int | Iterable[SupportsIndex] = 1,
+        dtype: npt.DTypeLike = "uint16",
+        content: str = "random",
+        seed: int = 0,
+        voxel_size: Iterable[float] = (1.0, 0.5, 0.5),
+    ) -> None:
+        fields = {
+            "rounds": _labels("rounds", rounds),
+            "chs": _labels("chs", chs),
+            "zplanes": _labels("zplanes", zplanes),
+            "tile_shape": _tile_shape(tile_shape),
+            "fovs": _labels("fovs", fovs),
+            "dtype": _dtype_name(dtype),
+            "content": content,
+            "seed": _seed(seed),
+            "voxel_size": _voxel_size(voxel_size),
+        }
+        for name, value in fields.items():
+            object.__setattr__(self, name, value)
+        if content not in CONTENTS:
+            raise ValueError(f"unknown content {content!r}; allowed are {', '.join(CONTENTS)}")
+        if content == "index":
+            self._check_index()
+
+    def _check_index(self) -> None:
+        if not all(_INDEX_BLOCK <= size <= _INDEX_LARGEST for size in self.tile_shape):
+            raise ValueError(
+                f"content 'index' needs tiles of {_INDEX_BLOCK} to {_INDEX_LARGEST} rows and "
+                f"columns; got {self.tile_shape}"
+            )
+        for name in ("fovs", "rounds", "chs", "zplanes"):
+            labels = getattr(self, name)
+            if labels[0] < -(2**31) or labels[-1] >= 2**31:
+                raise ValueError(f"content 'index' needs labels of 32 bits; {name} has {labels}")
+
+    def extent(self, fov: int) -> Extent:
+        """Return the labels and the tile shape of one field of view.
+
+        Raises
+        ------
+        ValueError
+            If there is no such field of view.
+        """
+        rows, columns = self.tile_shape
+        return Extent(
+            tile_shape={Axes.Y: rows, Axes.X: columns},
+            fov=_one_of("fov", fov, self.fovs),
+            rounds=self.rounds,
+            chs=self.chs,
+            zplanes=self.zplanes,
+        )
+
+    def check_labels(self, fov: int, round: int, ch: int, zplane: int) -> tuple[int, int, int, int]:
+        """Return the labels of a tile as ints.
+
+        Raises
+        ------
+        ValueError
+            If the image does not have one of them; the message names those it has.
+        """
+        return (
+            _one_of("fov", fov, self.fovs),
+            _one_of("round", round, self.rounds),
+            _one_of("ch", ch, self.chs),
+            _one_of("zplane", zplane, self.zplanes),
+        )
+
+    def coordinates(self, fov: int, zplane: int) -> dict[Coordinates, tuple[float, float]]:
+        """Return where a tile lies, in micrometres.
+
+        Fields of view stand side by side along x, in the order of their labels. The pairs of x and
+        y are the positions of the first and of the last pixel; that of z spans the z-plane.
+
+        Parameters
+        ----------
+        fov, zplane : int
+            Labels; position does not depend on round and channel.
+
+        Raises
+        ------
+        ValueError
+            If there is no such field of view or z-plane.
+
+        Examples
+        --------
+        >>> spec = Spec(1, 1, 2, tile_shape=(120, 30), fovs=[3, 7])
+        >>> spec.coordinates(fov=7, zplane=1)[Coordinates.X]
+        (15.0, 29.5)
+        """
+        fov, _, _, zplane = self.check_labels(fov, self.rounds[0], self.chs[0], zplane)
+        size_z, size_y, size_x = self.voxel_size
+        rows, columns = self.tile_shape
+        left = self.fovs.index(fov) * columns * size_x
+        return {
+            Coordinates.X: (left, left + max(columns - 1, 1) * size_x),
+            Coordinates.Y: (0.0, max(rows - 1, 1) * size_y),
+            Coordinates.Z: (zplane * size_z, (zplane + 1) * size_z),
+        }
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields as what ``json.dumps`` takes."""
+        return {
+            name: list(value) if isinstance(value, tuple) else value
+            for name, value in vars(self).items()
+        }
+
+    @classmethod
+    def from_json(cls, fields: Mapping[str, Any]) -> Spec:
+        """Build the spec that :meth:`to_json` described.
+
+        Raises
+        ------
+        ValueError
+            If a field is missing, unknown or not of its kind.
+        """
+        if not isinstance(fields, Mapping) or set(fields) != set(_JSON_KINDS):
+            given = sorted(map(str, fields)) if isinstance(fields, Mapping) else fields
+            raise ValueError(f"a spec has the fields {', '.join(_JSON_KINDS)}; got {given!r}")
+        for name, kind in _JSON_KINDS.items():
+            # A bare number would be read as a range.
+            if type(fields[name]) is not kind:
+                raise ValueError(
+                    f"the field {name!r} of a spec is a {kind.__name__}; got {fields[name]!r}"
+                )
+        try:
+            return cls(**fields)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"not a spec: {error}") from error
+
+
+def _labels(name: str, values: int | Iterable[SupportsIndex]) -> tuple[int, ...]:
+    if not isinstance(values, Iterable):
+        count = operator.index(values) if hasattr(values, "__index__") else None
+        if count is None:
+            raise TypeError(f"{name} must be an int or an iterable of ints; got {values!r}")
+        if count < 1:
+            raise ValueError(f"{name} must number at least 1; got {count}")
+        values = range(count)
+    labels = labels_of(name, values)
+    if labels[0] < -(2**63) or labels[-1] >= 2**63:
+        raise ValueError(f"{name} must fit in 64 bits; got {labels}")
+    return labels
+
+
+def _tile_shape(given: Sequence[SupportsIndex] | Mapping[Any, SupportsIndex]) -> tuple[int, int]:
+    if isinstance(given, Mapping):
+        return tile_shape_of(given)
+    try:
+        rows, columns = given
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"tile_shape must be (rows, columns); got {given!r}") from error
+    return tile_shape_of({Axes.Y: rows, Axes.X: columns})
+
+
+def _dtype_name(given: npt.DTypeLike) -> str:
+    message = f"unknown dtype {given!r}; allowed are {', '.join(DTYPES)}"
+    if given is None:  # numpy would read it as float64
+        raise ValueError(message)
+    try:
+        name = np.dtype(given).name
+    except TypeError as error:
+        raise ValueError(message) from error
+    if name not in DTYPES:
+        raise ValueError(message)
+    return name
+
+
+def _seed(given: int) -> int:
+    try:
+        seed = operator.index(given)
+    except TypeError as error:
+        raise TypeError(f"seed must be an int; got {given!r}") from error
+    if not 0 <= seed < 2**64:
+        raise ValueError(f"seed must be at least 0 and below 2**64; got {seed}")
+    return seed
+
+
+def _voxel_size(given: Iterable[float]) -> tuple[float, float, float]:
+    message = f"voxel_size must be three positive finite numbers (z, y, x); got {given!r}"
+    try:
+        size_z, size_y, size_x = map(float, given)
+    except (TypeError, ValueError) as error:
+        raise ValueError(message) from error
+    if not all(math.isfinite(size) and size > 0 for size in (size_z, size_y, size_x)):
+        raise ValueError(message)
+    return size_z, size_y, size_x
+
+
+def _one_of(name: str, label: int, labels: tuple[int, ...]) -> int:
+    try:
+        index = operator.index(label)
+    except TypeError as error:
+        raise ValueError(f"{name} must be an int; got {label!r}") from error
+    if index not in labels:
+        raise ValueError(f"there is no {name} {label!r}; the image has {_shorten(labels)}")
+    return index
+
+
+def _shorten(labels: tuple[int, ...]) -> str:
+    if len(labels) <= 12:
+        return ", ".join(map(str, labels))
+    return f"{', '.join(map(str, labels[:6]))}, ... {labels[-1]} ({len(labels)} labels)"
