@@ -1,0 +1,23 @@
+"""Writes the same 5-D image in any file layout, with every pixel known beforehand."""
+
+from synth._decode import decode
+from synth._decoded import Decoded
+from synth._manifest import FileRecord, Options
+from synth._verify import Problem, Verification
+from synth.dataset import Dataset
+from synth.pixels import tile
+from synth.spec import Spec
+from synth.write import write
+
+__all__ = [
+    "Dataset",
+    "Decoded",
+    "FileRecord",
+    "Options",
+    "Problem",
+    "Spec",
+    "Verification",
+    "decode",
+    "tile",
+    "write",
+]

@@ -1,0 +1,113 @@
+"""What an unfinished write has finished, so that the next one need not do it again."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from synth._manifest import JOURNAL_NAME, FileRecord, Manifest, records_from, write_whole
+
+__all__ = ["Journal", "read_journal"]
+
+
+class Journal:
+    """``dataset.json.partial``: a header, then a line of JSON for each finished file.
+
+    A file is noted before it gets its final name. So a file under its final name is always in the
+    journal, however the write ended; the reverse has to be looked up.
+    """
+
+    def __init__(self, root: Path, manifest: Manifest, finished: Mapping[str, FileRecord]) -> None:
+        self._path = root / JOURNAL_NAME
+        lines = [_line(manifest.header()), *(_entry(*item) for item in finished.items())]
+        write_whole(self._path, "".join(lines))
+        self._file = self._path.open("a", encoding="utf-8", newline="\n")
+        self._lock = threading.Lock()
+        self._broken = False
+        self.finished = dict(finished)
+
+    def note(self, path: str, record: FileRecord) -> None:
+        """Add a finished file. Safe from several threads."""
+        with self._lock:
+            if self._broken:
+                raise OSError(f"{self._path} could not be written")
+            try:
+                self._file.write(_entry(path, record))
+                self._file.flush()
+            except BaseException:
+                # The line may be there in part; whatever followed would be lost with it.
+                self._broken = True
+                raise
+            self.finished[path] = record
+
+    def remove(self) -> None:
+        """Close the journal and delete it."""
+        self._close()
+        self._path.unlink(missing_ok=True)
+
+    def _close(self) -> None:
+        try:
+            self._file.close()
+        except OSError:
+            # A full disk is reported by note(); closing flushes the same bytes in vain.
+            if not self._broken:
+                raise
+
+    def __enter__(self) -> Journal:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._close()
+        if error is not None and not self.finished:
+            self._path.unlink(missing_ok=True)
+
+
+def read_journal(root: Path) -> Manifest | None:
+    """Return what an unfinished write was to write, and what it had finished.
+
+    Raises
+    ------
+    ValueError
+        If there is a journal that cannot be read.
+    """
+    where = root / JOURNAL_NAME
+    try:
+        text = where.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{where} is not a journal: {error}; delete it to begin anew") from error
+    header, *lines = text.splitlines(keepends=True) or [""]
+    try:
+        manifest = Manifest.from_header(json.loads(header), where)
+    except ValueError as error:
+        error.add_note("delete this file, and the image files beside it, to begin anew")
+        raise
+    entries: dict[str, Any] = {}
+    for line in lines:
+        # A line without its end was being written when the write ended.
+        if line.endswith("\n"):
+            try:
+                path, fields = json.loads(line)
+            except (TypeError, ValueError) as error:
+                raise ValueError(f"{where} has the line {line!r:.80}, no entry") from error
+            entries[path] = fields
+    return replace(manifest, files=records_from(entries, where))
+
+
+def _line(fields: Any) -> str:
+    return json.dumps(fields) + "\n"
+
+
+def _entry(path: str, record: FileRecord) -> str:
+    return _line([path, record._asdict()])

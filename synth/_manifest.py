@@ -1,0 +1,222 @@
+"""What ``dataset.json`` says of a dataset, and how it is read and checked."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any, Literal, NamedTuple
+
+from starfish_fetch.layout import Layout
+from synth.spec import Spec
+
+__all__ = [
+    "JOURNAL_NAME",
+    "MANIFEST_NAME",
+    "FileRecord",
+    "Manifest",
+    "Options",
+    "planned_files",
+    "read_manifest",
+    "records_from",
+    "write_whole",
+]
+
+FORMAT = "starfish_fetch synth dataset"
+VERSION = 1
+MANIFEST_NAME = "dataset.json"
+JOURNAL_NAME = "dataset.json.partial"
+_COMPRESSIONS = {None: None, "deflate": "deflate", "zlib": "deflate", "lzw": "lzw", "zstd": "zstd"}
+
+
+@dataclass(frozen=True)
+class Options:
+    """How the files of a dataset are written; see :func:`synth.write`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If one has none of its allowed values.
+    """
+
+    compression: str | None = None
+    bigtiff: bool = False
+    byteorder: Literal["<", ">"] = "<"
+    ome: bool = True
+
+    def __post_init__(self) -> None:
+        if self.compression not in _COMPRESSIONS:
+            allowed = ", ".join(map(repr, _COMPRESSIONS))
+            raise ValueError(f"unknown compression {self.compression!r}; allowed are {allowed}")
+        object.__setattr__(self, "compression", _COMPRESSIONS[self.compression])
+        if self.byteorder not in ("<", ">"):
+            raise ValueError(f"unknown byteorder {self.byteorder!r}; allowed are '<', '>'")
+        for name in ("bigtiff", "ome"):
+            if not isinstance(getattr(self, name), bool):
+                raise TypeError(f"{name} must be True or False; got {getattr(self, name)!r}")
+
+
+class FileRecord(NamedTuple):
+    """What a file was when it was finished: its SHA-256, and how many bytes it has."""
+
+    sha256: str
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """A whole dataset: what it shows, how it is cut into files, how they are written, the files."""
+
+    spec: Spec
+    layout: Layout
+    options: Options
+    files: Mapping[str, FileRecord]
+
+    def header(self) -> dict[str, Any]:
+        """Return all but the files, as what ``json.dumps`` takes."""
+        inner = [str(axis) for axis in self.layout.inner]
+        return {
+            "format": FORMAT,
+            "version": VERSION,
+            "spec": self.spec.to_json(),
+            "layout": {"template": self.layout.template, "inner": inner},
+            "options": dict(vars(self.options)),
+        }
+
+    def text(self) -> str:
+        """Return the text of ``dataset.json``."""
+        files = {path: record._asdict() for path, record in self.files.items()}
+        return json.dumps({**self.header(), "files": files}, indent=1) + "\n"
+
+    def differences(self, other: Manifest) -> list[str]:
+        """Say in words what another dataset has that this one has not; of the files nothing."""
+        words = []
+        for part in ("spec", "layout", "options"):
+            mine, theirs = vars(getattr(self, part)), vars(getattr(other, part))
+            words += [
+                f"{part}.{name} is {theirs[name]!r} there and {mine[name]!r} here"
+                for name in mine
+                if mine[name] != theirs[name]
+            ]
+        return words
+
+    @classmethod
+    def from_header(cls, fields: Any, where: Path) -> Manifest:
+        """Build a manifest without files from a header.
+
+        Raises
+        ------
+        ValueError
+            If a field is not what it should be; the message names the file and the field.
+        """
+        if not isinstance(fields, dict) or fields.get("format") != FORMAT:
+            raise ValueError(f"{where}: the field 'format' is not {FORMAT!r}: no synth dataset")
+        version = fields.get("version")
+        if type(version) is not int or version < 1:
+            raise ValueError(f"{where}: the field 'version' is {version!r}, not a number")
+        if version > VERSION:
+            raise ValueError(
+                f"{where}: the field 'version' is {version}, and this installation reads up to "
+                f"{VERSION}: upgrade starfish-fetch"
+            )
+        builders = {"spec": Spec.from_json, "layout": _layout_from, "options": _options_from}
+        parts: dict[str, Any] = {}
+        for name, build in builders.items():
+            try:
+                parts[name] = build(fields[name])
+            except KeyError as error:
+                raise ValueError(f"{where}: the field {name!r} is missing") from error
+            except (TypeError, ValueError) as error:
+                raise ValueError(f"{where}: the field {name!r}: {error}") from error
+        return cls(**parts, files={})
+
+
+def read_manifest(root: Path) -> Manifest:
+    """Read and check the ``dataset.json`` of a folder.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is none.
+    ValueError
+        If it is not what :func:`synth.write` writes; the message names the file and the field.
+    """
+    where = root / MANIFEST_NAME
+    try:
+        fields = json.loads(where.read_bytes())
+    except FileNotFoundError as error:
+        unfinished = (root / JOURNAL_NAME).exists()
+        remedy = "make the same call of synth.write again" if unfinished else "run synth.write"
+        state = "its write was not finished" if unfinished else "there is no dataset here"
+        message = f"{state}: {remedy} to have {MANIFEST_NAME}"
+        raise FileNotFoundError(error.errno, message, str(where)) from None
+    except ValueError as error:  # of the JSON, or of its encoding
+        raise ValueError(f"{where} is not JSON: {error}") from error
+    manifest = Manifest.from_header(fields, where)
+    files = fields.get("files")
+    records = records_from(files, where)
+    expected = {path for path, _, _ in planned_files(manifest.spec, manifest.layout)}
+    for path in [*expected - set(records), *set(records) - expected]:
+        state = "lacks" if path in expected else "names"
+        raise ValueError(
+            f"{where}: the field 'files' {state} {path!r}, against what 'spec' and 'layout' say"
+        )
+    return Manifest(manifest.spec, manifest.layout, manifest.options, records)
+
+
+def planned_files(spec: Spec, layout: Layout) -> list[tuple[str, int, tuple[Any, ...]]]:
+    """Return each file: its path, its field of view, its tiles in page order."""
+    return list(layout.files(spec.extent(spec.fovs[0]), spec.fovs))
+
+
+def records_from(files: Any, where: Path) -> dict[str, FileRecord]:
+    """Check what a manifest or a journal says of files."""
+    records = {}
+    if not isinstance(files, dict):
+        message = f"{where}: the field 'files' must map paths to digests; got {files!r:.80}"
+        raise ValueError(message)  # noqa: TRY004
+    for path, fields in files.items():
+        posix = PurePosixPath(path)
+        if posix.is_absolute() or ".." in posix.parts or "\\" in path or not posix.name:
+            raise ValueError(f"{where}: the field 'files' names {path!r}, outside of its folder")
+        if not isinstance(fields, dict) or set(fields) != set(FileRecord._fields):
+            raise ValueError(
+                f"{where}: the field 'files' says of {path!r} {fields!r:.80}; "
+                "it must give sha256 and bytes"
+            )
+        record = FileRecord(**fields)
+        digits = set(record.sha256) if isinstance(record.sha256, str) else set()
+        if len(record.sha256 if digits else "") != 64 or not digits <= set("0123456789abcdef"):
+            raise ValueError(f"{where}: the sha256 of {path!r} is {record.sha256!r}, no digest")
+        if type(record.bytes) is not int or record.bytes < 0:
+            raise ValueError(f"{where}: the bytes of {path!r} are {record.bytes!r}, no number")
+        records[path] = record
+    return records
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a text file such that it is there whole or not at all."""
+    temporary = path.with_name(path.name + ".new")
+    try:
+        temporary.write_text(text, encoding="utf-8", newline="\n")
+        os.replace(temporary, path)
+    finally:
+        with suppress(OSError):
+            temporary.unlink()
+
+
+def _layout_from(fields: Any) -> Layout:
+    if not isinstance(fields, dict) or set(fields) != {"template", "inner"}:
+        raise ValueError(f"it must give template and inner; got {fields!r:.80}")
+    if [type(fields[name]) for name in ("template", "inner")] != [str, list]:
+        raise ValueError(f"template is a string and inner a list; got {fields!r:.80}")
+    return Layout(fields["template"], tuple(fields["inner"]))
+
+
+def _options_from(fields: Any) -> Options:
+    if not isinstance(fields, dict) or set(fields) != set(Options.__annotations__):
+        raise ValueError(f"it must give {', '.join(Options.__annotations__)}; got {fields!r:.80}")
+    return Options(**fields)

@@ -1,0 +1,285 @@
+"""Spec and layout to files on disk: whole files only, and resumable."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import suppress
+from dataclasses import replace
+from importlib import import_module
+from pathlib import Path, PurePosixPath
+from typing import Literal
+
+from starfish_fetch.axes import TileKey
+from starfish_fetch.errors import require
+from starfish_fetch.layout import Layout
+from synth._journal import Journal, read_journal
+from synth._manifest import (
+    JOURNAL_NAME,
+    MANIFEST_NAME,
+    FileRecord,
+    Manifest,
+    Options,
+    planned_files,
+    read_manifest,
+    write_whole,
+)
+from synth._progress import progress_over
+from synth._tiffs import LARGEST_CLASSIC, digest, write_tiff
+from synth.dataset import Dataset
+from synth.spec import Spec
+
+__all__ = ["write"]
+
+_File = tuple[str, int, tuple[TileKey, ...]]
+
+
+def write(
+    spec: Spec,
+    layout: Layout,
+    root: str | os.PathLike[str],
+    *,
+    compression: str | None = None,
+    bigtiff: bool = False,
+    byteorder: Literal["<", ">"] = "<",
+    ome: bool = True,
+    workers: int | None = None,
+    progress: bool = False,
+) -> Dataset:
+    """Write an image as TIFF files.
+
+    Files appear whole or not at all. If the write is interrupted, the same call writes what is
+    missing; on a complete dataset it writes again only what was deleted. The same call gives the
+    same bytes, with any number of workers.
+
+    Parameters
+    ----------
+    spec : Spec
+        The image.
+    layout : Layout
+        How it is cut into files.
+    root : path
+        Folder to write into; it need not exist.
+    compression : {None, "deflate", "zlib", "lzw", "zstd"}, optional
+        "zlib" is another name for "deflate".
+    bigtiff : bool, optional
+        Write BigTIFF, which files of 4 GiB and more need.
+    byteorder : {"<", ">"}, optional
+        Little-endian or big-endian files.
+    ome : bool, optional
+        Describe each file in OME-XML, rounds as T; dtypes that OME does not know (64-bit integers,
+        16-bit floats) are written as plain TIFF.
+    workers : int, optional
+        Files written at the same time; default: as many as the process may use CPUs, at most 4.
+    progress : bool, optional
+        Show a progress bar on stderr, if that is a terminal.
+
+    Returns
+    -------
+    Dataset
+        The dataset, as :meth:`Dataset.open` returns it.
+
+    Raises
+    ------
+    FileExistsError
+        If the folder holds another dataset, or a file that is not of this one; nothing is touched.
+    OSError
+        If a file cannot be written; a note names it, its field of view and what to do.
+    ValueError
+        If an argument is not allowed, or the layout maps two files to one path.
+    MissingExtraError
+        If the compression needs imagecodecs, or the progress bar rich.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from starfish_fetch.layout import Layout
+    >>> spec = Spec(rounds=2, chs=3, zplanes=4, tile_shape=(64, 48))
+    >>> with tempfile.TemporaryDirectory() as root:
+    ...     dataset = write(spec, Layout.per_round_ch(), root)
+    ...     len(dataset.files), dataset.verify().ok
+    (6, True)
+    """
+    root = Path(root)
+    options = Options(compression, bigtiff, byteorder, ome)
+    workers = _workers(workers)
+    files = planned_files(spec, layout)
+    _check(spec, files, options)
+    _require_codec(options)
+    manifest = Manifest(spec, layout, options, {})
+    with progress_over(
+        len(files) * _file_bytes(spec, files),
+        "writing",
+        shown=bool(progress),
+        purpose="synth.write(progress=True)",
+    ) as advance:
+        return _write(root, manifest, files, workers, advance)
+
+
+def _write(
+    root: Path,
+    manifest: Manifest,
+    files: list[_File],
+    workers: int,
+    advance: Callable[[int], None],
+) -> Dataset:
+    complete, known = _earlier(root, manifest)
+    pending = [file for file in files if not _is_there(root / file[0], known.get(file[0]))]
+    if complete is not None:
+        # Finding what was changed since is for Dataset.verify; nothing there is overwritten.
+        pending = [file for file in files if not (root / file[0]).exists()]
+        if not pending:
+            (root / JOURNAL_NAME).unlink(missing_ok=True)
+            return Dataset(root, complete)
+    _refuse_strangers(root, pending, known)
+    advance((len(files) - len(pending)) * _file_bytes(manifest.spec, files))
+    missing = {path for path, _, _ in pending}
+    finished = {path: record for path, record in known.items() if path not in missing}
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        with Journal(root, manifest, finished) as journal:
+            _write_files(root, manifest, pending, journal, workers, advance)
+            records = {path: journal.finished[path] for path, _, _ in files}
+            complete = replace(manifest, files=records)
+            write_whole(root / MANIFEST_NAME, complete.text())
+            journal.remove()
+    except OSError as error:
+        error.add_note(
+            f"while writing the dataset in {str(root)!r}; what is finished is kept, and the same "
+            "call of synth.write writes the rest"
+        )
+        raise
+    return Dataset(root, complete)
+
+
+def _earlier(root: Path, manifest: Manifest) -> tuple[Manifest | None, dict[str, FileRecord]]:
+    """Return the dataset that is there, if complete, and the files that any write has noted."""
+    complete = read_manifest(root) if (root / MANIFEST_NAME).exists() else None
+    journal = read_journal(root)
+    for name, other in ((MANIFEST_NAME, complete), (JOURNAL_NAME, journal)):
+        if other is not None and (differences := manifest.differences(other)):
+            raise FileExistsError(
+                f"{str(root / name)!r} is of another dataset: {'; '.join(differences)}. Choose "
+                "another folder, or delete that dataset first"
+            )
+    known: dict[str, FileRecord] = {}
+    for other in (complete, journal):
+        known |= other.files if other is not None else {}
+    return complete, known
+
+
+def _is_there(target: Path, record: FileRecord | None) -> bool:
+    # Of a file that the journal notes, a crash of the machine may have left but a part.
+    with suppress(FileNotFoundError, NotADirectoryError):
+        return record is not None and target.stat().st_size == record.bytes
+    return False
+
+
+def _refuse_strangers(root: Path, pending: list[_File], known: dict[str, FileRecord]) -> None:
+    for path, _, _ in pending:
+        target = root / path
+        if path not in known and (target.exists() or target.is_symlink()):
+            raise FileExistsError(
+                f"{str(target)!r} is in the way: no write of this dataset has noted it. Choose "
+                "another folder, or delete the file first"
+            )
+
+
+def _write_files(
+    root: Path,
+    manifest: Manifest,
+    files: list[_File],
+    journal: Journal,
+    workers: int,
+    advance: Callable[[int], None],
+) -> None:
+    stop = threading.Event()
+
+    def each_plane(count: int) -> None:
+        if stop.is_set():
+            raise InterruptedError("another file could not be written")
+        advance(count)
+
+    def write_one(file: _File) -> None:
+        _write_file(root, manifest, file, journal, each_plane)
+
+    if workers == 1 or len(files) < 2:
+        for file in files:
+            write_one(file)
+        return
+    with ThreadPoolExecutor(workers, "synth.write") as pool:
+        jobs = [pool.submit(write_one, file) for file in files]
+        try:
+            for job in as_completed(jobs):
+                job.result()
+        except BaseException:
+            stop.set()
+            pool.shutdown(wait=True, cancel_futures=True)
+            raise
+
+
+def _write_file(
+    root: Path,
+    manifest: Manifest,
+    file: _File,
+    journal: Journal,
+    each_plane: Callable[[int], None],
+) -> None:
+    path, fov, keys = file
+    target = root / path
+    temporary = target.with_name(target.name + ".partial")
+    spec, layout, options = manifest.spec, manifest.layout, manifest.options
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        write_tiff(temporary, path, spec, layout, options, fov, keys, each_plane)
+        journal.note(path, digest(temporary))
+        os.replace(temporary, target)
+    except Exception as error:
+        error.add_note(f"while writing {path!r} (fov={fov}, {len(keys)} tiles)")
+        raise
+    finally:
+        with suppress(OSError):
+            temporary.unlink()
+
+
+def _check(spec: Spec, files: list[_File], options: Options) -> None:
+    for path, _, _ in files:
+        first = PurePosixPath(path).parts[0].casefold()
+        if first.startswith(MANIFEST_NAME):
+            raise ValueError(f"the layout names {path!r}; {MANIFEST_NAME!r} is the dataset's own")
+    count = _file_bytes(spec, files)
+    if count > LARGEST_CLASSIC and not options.bigtiff:
+        raise ValueError(
+            f"each file holds {count} bytes of pixels, more than a classic TIFF can: pass "
+            "bigtiff=True, or choose a layout with more files"
+        )
+
+
+def _file_bytes(spec: Spec, files: list[_File]) -> int:
+    """Return how many bytes of pixels each file has; they all have as many."""
+    import numpy as np
+
+    rows, columns = spec.tile_shape
+    return len(files[0][2]) * rows * columns * np.dtype(spec.dtype).itemsize
+
+
+def _require_codec(options: Options) -> None:
+    if options.compression in ("lzw", "zstd"):
+        try:
+            import_module("imagecodecs")
+        except ImportError as error:
+            raise require(
+                "imagecodecs", "codecs", f"synth.write(compression={options.compression!r})"
+            ) from error
+
+
+def _workers(given: int | None) -> int:
+    if given is None:
+        affinity = getattr(os, "sched_getaffinity", None)
+        available = len(affinity(0)) if affinity else os.cpu_count() or 1
+        return min(4, available)
+    if isinstance(given, bool) or not isinstance(given, int) or given < 1:
+        raise ValueError(f"workers must be an int of at least 1; got {given!r}")
+    return given
