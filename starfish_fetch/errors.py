@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-__all__ = ["DataFormatWarning", "MissingExtraError", "OutsideTileError", "SourceError", "require"]
+__all__ = [
+    "DataFormatWarning",
+    "MissingExtraError",
+    "OutsideTileError",
+    "SourceError",
+    "note_tile",
+    "require",
+]
 
 
 class DataFormatWarning(Warning):
@@ -22,6 +29,25 @@ class SourceError(ValueError):
 
 class MissingExtraError(ImportError):
     """A feature needs a package that this installation does not have."""
+
+
+def note_tile(
+    error: BaseException, fov: int, key: tuple[int, int, int], source: object = None
+) -> None:
+    """Add which tile (round, ch, zplane) an exception is about, as a note (PEP 678), once.
+
+    Examples
+    --------
+    >>> error = ValueError("not 2-D")
+    >>> note_tile(error, 0, (1, 2, 3), "r1.tiff")
+    >>> error.__notes__
+    ["tile (fov=0, round=1, ch=2, zplane=3) from 'r1.tiff'"]
+    """
+    note = "tile (fov={}, round={}, ch={}, zplane={})".format(fov, *key)
+    if source is not None:
+        note += f" from {source!r}"
+    if note not in getattr(error, "__notes__", ()):
+        error.add_note(note)
 
 
 def require(module: str, extra: str, purpose: str) -> MissingExtraError:

@@ -82,8 +82,8 @@ def to_float32(pixels: Pixels, out: NDArray[np.float32] | None = None) -> NDArra
     Examples
     --------
     >>> import numpy as np
-    >>> to_float32(np.array([0, 51, 255], dtype=np.uint8))
-    array([0. , 0.2, 1. ], dtype=float32)
+    >>> to_float32(np.array([0, 85, 255], dtype=np.uint8))
+    array([0.        , 0.33333334, 1.        ], dtype=float32)
     """
     convert = converter(pixels.dtype)
     if out is None:
@@ -108,10 +108,11 @@ def intensity_range(pixels: Pixels) -> tuple[float, float, bool] | None:
     >>> intensity_range(np.array([-0.5, np.nan], np.float32))
     (-0.5, -0.5, True)
     """
-    if pixels.dtype == np.float32 and pixels.flags.c_contiguous:
-        # As unsigned integers, the floats from 0 to 1 are the smallest; one pass finds the rest.
-        if int(np.maximum.reduce(pixels.view(np.uint32), axis=None)) <= _ONE_AS_BITS:
-            return None
+    # As unsigned integers, the floats from 0 to 1 are the smallest; one pass finds the rest.
+    if pixels.dtype == np.float32 and (
+        int(np.maximum.reduce(pixels.view(np.uint32), axis=None)) <= _ONE_AS_BITS
+    ):
+        return None
     lowest = float(np.fmin.reduce(pixels, axis=None))
     highest = float(np.fmax.reduce(pixels, axis=None))
     has_nan = bool(np.isnan(np.min(pixels)))

@@ -17,7 +17,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from starfish_fetch.axes import Axes, Extent, TileKey, tile_shape_of
 from starfish_fetch.crop import Window
-from starfish_fetch.errors import DataFormatWarning
+from starfish_fetch.errors import DataFormatWarning, note_tile
 from starfish_fetch.intensity import converter, copy_into
 from starfish_fetch.plan import LoadPlan
 from starfish_fetch.verify import PhysicalCoordinates, TileVerifier, as_array
@@ -420,15 +420,11 @@ class Loader:
     def _annotate(self, error: Exception, key: TileKey) -> None:
         """Add which tile an error is about, as a note, once."""
         fov = self.extent.fov
-        note = f"tile (fov={fov}, round={key.round}, ch={key.ch}, zplane={key.zplane})"
         try:
             source = self.fetcher.source(fov, *key)
         except Exception:
             source = None
-        if source is not None:
-            note += f" from {source!r}"
-        if note not in getattr(error, "__notes__", ()):
-            error.add_note(note)
+        note_tile(error, fov, key, source)
 
 
 def _raise_first(errors: dict[int, BaseException]) -> None:
