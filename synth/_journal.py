@@ -90,9 +90,8 @@ def read_journal(root: Path) -> Manifest | None:
     header, *lines = text.splitlines(keepends=True) or [""]
     try:
         manifest = Manifest.from_header(json.loads(header), where)
-    except ValueError as error:
-        error.add_note("delete this file, and the image files beside it, to begin anew")
-        raise
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{where} is not a journal: {error}; delete it to begin anew") from error
     entries: dict[str, Any] = {}
     for line in lines:
         # A line without its end was being written when the write ended.

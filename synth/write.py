@@ -125,7 +125,9 @@ def _write(
     workers: int,
     advance: Callable[[int], None],
 ) -> Dataset:
-    complete, known = _earlier(root, manifest)
+    complete = read_manifest(root) if (root / MANIFEST_NAME).exists() else None
+    journal = read_journal(root)
+    known = _noted(root, manifest, complete, journal)
     pending = [file for file in files if not _is_there(root / file[0], known.get(file[0]))]
     if complete is not None:
         # Finding what was changed since is for Dataset.verify; nothing there is overwritten.
@@ -133,41 +135,40 @@ def _write(
         if not pending:
             (root / JOURNAL_NAME).unlink(missing_ok=True)
             return Dataset(root, complete)
-    _refuse_strangers(root, pending, known)
+    _refuse_strangers(root, pending, known, begun=complete is not None or journal is not None)
     advance((len(files) - len(pending)) * _file_bytes(manifest.spec, files))
     missing = {path for path, _, _ in pending}
     finished = {path: record for path, record in known.items() if path not in missing}
     try:
         root.mkdir(parents=True, exist_ok=True)
-        with Journal(root, manifest, finished) as journal:
-            _write_files(root, manifest, pending, journal, workers, advance)
-            records = {path: journal.finished[path] for path, _, _ in files}
-            complete = replace(manifest, files=records)
-            write_whole(root / MANIFEST_NAME, complete.text())
-            journal.remove()
+        with Journal(root, manifest, finished) as notes:
+            _write_files(root, manifest, pending, notes, workers, advance)
+            records = {path: notes.finished[path] for path, _, _ in files}
+            manifest = replace(manifest, files=records)
+            write_whole(root / MANIFEST_NAME, manifest.text())
+            notes.remove()
     except OSError as error:
         error.add_note(
             f"while writing the dataset in {str(root)!r}; what is finished is kept, and the same "
             "call of synth.write writes the rest"
         )
         raise
-    return Dataset(root, complete)
+    return Dataset(root, manifest)
 
 
-def _earlier(root: Path, manifest: Manifest) -> tuple[Manifest | None, dict[str, FileRecord]]:
-    """Return the dataset that is there, if complete, and the files that any write has noted."""
-    complete = read_manifest(root) if (root / MANIFEST_NAME).exists() else None
-    journal = read_journal(root)
+def _noted(
+    root: Path, manifest: Manifest, complete: Manifest | None, journal: Manifest | None
+) -> dict[str, FileRecord]:
+    """Return the files that an earlier write has noted, if it was to write the same."""
+    known: dict[str, FileRecord] = {}
     for name, other in ((MANIFEST_NAME, complete), (JOURNAL_NAME, journal)):
         if other is not None and (differences := manifest.differences(other)):
             raise FileExistsError(
                 f"{str(root / name)!r} is of another dataset: {'; '.join(differences)}. Choose "
                 "another folder, or delete that dataset first"
             )
-    known: dict[str, FileRecord] = {}
-    for other in (complete, journal):
         known |= other.files if other is not None else {}
-    return complete, known
+    return known
 
 
 def _is_there(target: Path, record: FileRecord | None) -> bool:
@@ -177,14 +178,23 @@ def _is_there(target: Path, record: FileRecord | None) -> bool:
     return False
 
 
-def _refuse_strangers(root: Path, pending: list[_File], known: dict[str, FileRecord]) -> None:
+def _refuse_strangers(
+    root: Path, pending: list[_File], known: dict[str, FileRecord], *, begun: bool
+) -> None:
     for path, _, _ in pending:
-        target = root / path
-        if path not in known and (target.exists() or target.is_symlink()):
-            raise FileExistsError(
-                f"{str(target)!r} is in the way: no write of this dataset has noted it. Choose "
-                "another folder, or delete the file first"
-            )
+        candidates = [] if path in known else [root / path]
+        if not begun:  # else it is what a killed write has left
+            candidates.append(_temporary(root / path))
+        for target in candidates:
+            if target.exists() or target.is_symlink():
+                raise FileExistsError(
+                    f"{str(target)!r} is in the way: no write of this dataset has noted it. "
+                    "Choose another folder, or delete the file first"
+                )
+
+
+def _temporary(target: Path) -> Path:
+    return target.with_name(target.name + ".partial")
 
 
 def _write_files(
@@ -210,8 +220,8 @@ def _write_files(
             write_one(file)
         return
     with ThreadPoolExecutor(workers, "synth.write") as pool:
-        jobs = [pool.submit(write_one, file) for file in files]
         try:
+            jobs = [pool.submit(write_one, file) for file in files]
             for job in as_completed(jobs):
                 job.result()
         except BaseException:
@@ -229,7 +239,7 @@ def _write_file(
 ) -> None:
     path, fov, keys = file
     target = root / path
-    temporary = target.with_name(target.name + ".partial")
+    temporary = _temporary(target)
     spec, layout, options = manifest.spec, manifest.layout, manifest.options
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
