@@ -81,6 +81,22 @@ class ImageStack:
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state, _lock=threading.RLock())
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> ImageStack:
+        """Copy pixels and state; the fetcher, which is not the stack's own, is shared."""
+        with self._lock:
+            loader, array = self._loader, self._array
+            if array is None and loader is not None:
+                loader = loader.narrowed(loader.extent, loader.window)
+            return self._make(
+                self._labels,
+                self._window_shape,
+                loader=loader,
+                array=None if array is None else array.copy(),
+                coordinates=self._coordinates,
+                missing=self._missing,
+                progress=self._progress,
+            )
+
     @classmethod
     def from_tilefetcher(
         cls,

@@ -1,0 +1,581 @@
+"""What a load asks of a fetcher, in which order, and what it makes of the answers."""
+
+import itertools
+import pickle
+import threading
+import warnings
+
+import numpy as np
+import pytest
+from fetchers import ArrayFetcher, arguments, image
+from hypothesis import given
+from hypothesis import strategies as st
+from test_plan import expected_order
+
+from starfish_fetch import (
+    Axes,
+    Coordinates,
+    CropParameters,
+    DataFormatWarning,
+    ImageStack,
+    TileKey,
+    to_float32,
+)
+
+LABELS = ([5, 1], [0, 7, 3], [-2, 0, 4, 9])
+LAST = (5, 7, 9)
+
+
+def fetcher_of(kind=ArrayFetcher, **options):
+    return kind(image(**options), [sorted(axis) for axis in LABELS])
+
+
+def expected_of(fetcher):
+    return to_float32(fetcher.array)
+
+
+def stack_of(fetcher, **options):
+    return ImageStack.from_tilefetcher(**arguments(fetcher), **options)
+
+
+ORDERS = [(axes[:length]) for axes in itertools.permutations("rcz") for length in range(1, 4)]
+
+
+@pytest.mark.parametrize("group_by", [None, (), *ORDERS, {"z"}, {"c", "z"}, {"r", "c", "z"}])
+def test_tiles_are_asked_for_once_in_the_documented_order(group_by):
+    fetcher = fetcher_of()
+    stack = stack_of(fetcher, group_by=group_by)
+    assert fetcher.events == []
+    stack.load()
+    order = () if group_by is None else group_by
+    if isinstance(order, set):
+        order = sorted(order, key="rcz".index)
+    asked = ("get_tile", "shape", "coordinates", "tile_data")
+    assert fetcher.events == [
+        (event, key) for key in expected_order(*LABELS, order) for event in asked
+    ]
+    stack.load()
+    stack.to_numpy()
+    assert len(fetcher.events) == 4 * 24
+    np.testing.assert_array_equal(stack.to_numpy(), expected_of(fetcher))
+
+
+def test_axes_and_strings_give_one_order():
+    orders = [("c", "r"), (Axes.CH, Axes.ROUND), ["c", Axes.ROUND], "cr"]
+    asked = []
+    for group_by in orders:
+        fetcher = fetcher_of()
+        stack_of(fetcher, group_by=group_by).load()
+        asked.append(fetcher.asked())
+    assert all(order == asked[0] for order in asked)
+
+
+def test_sources_lead_where_no_order_is_given():
+    class Sourced(ArrayFetcher):
+        def source(self, fov, r, c, z):
+            return f"z{z}.tiff"
+
+    fetcher = fetcher_of(Sourced)
+    stack = stack_of(fetcher)
+    stack.load()
+    assert fetcher.asked() == list(expected_order(*LABELS, ("z",)))
+    assert stack.plan.predicted_opens() == 4
+    given_order = fetcher_of(Sourced)
+    stack_of(given_order, group_by="r").load()
+    assert given_order.asked() == list(expected_order(*LABELS, ("r",)))
+
+
+def test_a_fetcher_is_called_positionally_and_needs_no_base_class():
+    pixels = image()
+
+    class Tile:
+        def __init__(self, key):
+            self.shape = {"y": 6, "x": 5}
+            self.coordinates = {"xc": [0, 1], "yc": [0, 1]}
+            self.key = key
+
+        def tile_data(self):
+            return pixels[self.key]
+
+    class Fetcher:
+        def get_tile(self, a, b, hybridisation, d, /):
+            assert (type(a), type(b), type(hybridisation), type(d)) == (int,) * 4
+            return Tile((b, hybridisation, d))
+
+    stack = ImageStack.from_tilefetcher(
+        Fetcher(), {"y": 6, "x": 5}, 0, np.arange(2), iter(range(3)), range(4)
+    )
+    np.testing.assert_array_equal(stack.to_numpy(), to_float32(pixels))
+    assert np.isnan(stack.physical_coordinates().z).all()
+    assert [set(extras) for extras in stack.tile_extras().values()] == [set()] * 24
+
+
+@pytest.mark.parametrize("workers", [None, 1, 3])
+def test_only_a_thread_safe_fetcher_is_called_from_several_threads(workers):
+    fetcher = fetcher_of()
+    stack_of(fetcher, workers=workers).load()
+    assert fetcher.threads == {threading.get_ident()}
+
+
+def test_a_thread_safe_fetcher_is_called_from_as_many_threads_as_asked():
+    together = threading.Barrier(3, timeout=30)
+
+    class Safe(ArrayFetcher):
+        thread_safe = True
+
+        def pixels_of(self, key):
+            if len(self.asked()) <= 3:
+                together.wait()
+            return super().pixels_of(key)
+
+    # Large tiles: a worker is given one group at a time.
+    fetcher = fetcher_of(Safe, shape=(2, 3, 4, 600, 1000))
+    stack = stack_of(fetcher, workers=3, group_by="rc").load()
+    assert len(fetcher.threads) == 3
+    np.testing.assert_array_equal(stack.to_numpy(), expected_of(fetcher))
+    for group in stack.plan.groups():
+        keys = [key for key in fetcher.asked() if key in group]
+        assert keys == list(group)
+    assert threading.active_count() == 1
+
+
+@given(st.sampled_from(["u1", "u2", "u4", "i2", "f2", "f4", "f8", ">u2"]), st.booleans())
+def test_dtype_is_float32_or_the_tiles_own(dtype, keep):
+    pixels = image(dtype=np.dtype(dtype).newbyteorder("=")) // (2 if dtype == "i2" else 1)
+    pixels = np.abs(pixels).astype(dtype)
+    stack = stack_of(ArrayFetcher(pixels), dtype=None if keep else np.float32)
+    expected = pixels if keep else to_float32(pixels)
+    assert stack.dtype == stack.to_numpy().dtype == expected.dtype.newbyteorder("=")
+    np.testing.assert_array_equal(stack.to_numpy(), expected)
+
+
+def test_dtype_of_anything_else_is_refused():
+    with pytest.raises(ValueError, match="dtype must be numpy.float32, or None"):
+        stack_of(fetcher_of(), dtype=np.float64)
+    with pytest.raises(ValueError, match="workers must be at least 1; got 0"):
+        stack_of(fetcher_of(), workers=0)
+
+
+def test_out_is_filled_and_is_the_stack(tmp_path):
+    fetcher = fetcher_of()
+    out = np.lib.format.open_memmap(tmp_path / "a.npy", "w+", np.float32, (2, 3, 4, 6, 5))
+    assert stack_of(fetcher, out=out).to_numpy() is out
+    np.testing.assert_array_equal(np.load(tmp_path / "a.npy"), expected_of(fetcher))
+    wide = np.zeros((2, 3, 4, 6, 10), np.uint32)
+    stack_of(fetcher, out=wide[..., ::2], dtype=None).load()
+    np.testing.assert_array_equal(wide[..., ::2], fetcher.array)
+
+
+@pytest.mark.parametrize(
+    ("out", "dtype", "error", "message"),
+    [
+        (np.empty((2, 3, 4, 6, 6), np.float32), np.float32, ValueError, "out has the shape"),
+        (np.empty((2, 3, 4, 6, 5), np.uint16), np.float32, ValueError, "or dtype=None"),
+        (np.broadcast_to(np.float32(0), (2, 3, 4, 6, 5)), np.float32, ValueError, "read-only"),
+        (np.empty((2, 3, 4, 6, 5), np.uint8), None, TypeError, "cannot hold uint16"),
+    ],
+)
+def test_out_that_does_not_fit_is_refused(out, dtype, error, message):
+    with pytest.raises(error, match=message):
+        stack_of(fetcher_of(), out=out, dtype=dtype).load()
+
+
+# --- what a load verifies
+
+
+def broken(method, answer, only=None):
+    """A fetcher one of whose answers is replaced, for one tile or for all."""
+
+    def replaced(self, key):
+        right = getattr(ArrayFetcher, method)(self, key)
+        return answer(right) if only is None or key == only else right
+
+    return fetcher_of(type("Broken", (ArrayFetcher,), {method: replaced}))
+
+
+NOTE = "tile (fov=0, round=5, ch=7, zplane=9)"
+
+
+@pytest.mark.parametrize(
+    ("method", "answer", "error", "message"),
+    [
+        ("pixels_of", lambda a: a[:-1], ValueError, r"returned the shape \(5, 5\) .*\(6, 5\)"),
+        ("pixels_of", lambda a: a[None], ValueError, "returned 3 dimensions"),
+        ("pixels_of", lambda a: a.tolist(), TypeError, "returned a list; expected a 2-D"),
+        ("pixels_of", lambda a: None, TypeError, "returned a NoneType"),
+        ("pixels_of", lambda a: a.astype(complex), TypeError, "kind of dtype: complex128 here"),
+        ("pixels_of", lambda a: a / 65535, TypeError, "float64 here, uint16 in tile"),
+        ("pixels_of", lambda a: a.astype("i4"), TypeError, "int32 here, uint16 in tile"),
+        ("coordinates_of", lambda a: {**a, "xc": (0.1, 1.8)}, ValueError, "Tiles must be aligned"),
+        ("coordinates_of", lambda a: {**a, "yc": [0.3, 0.8]}, ValueError, "Tiles must be aligned"),
+        ("coordinates_of", lambda a: {"yc": (0, 1)}, ValueError, "mapping with 'xc' and 'yc'"),
+        ("coordinates_of", lambda a: (0, 1), ValueError, "mapping with 'xc' and 'yc'"),
+        ("coordinates_of", lambda a: {**a, "xc": 3}, ValueError, "expected the pair"),
+        ("coordinates_of", lambda a: {**a, "xc": (0, np.nan)}, ValueError, "finite"),
+        ("coordinates_of", lambda a: {**a, "zc": "top"}, ValueError, "'zc' is 'top'"),
+    ],
+)  # fmt: skip
+def test_a_wrong_answer_is_an_error_that_names_the_tile(method, answer, error, message):
+    fetcher = broken(method, answer, only=LAST)
+    stack = stack_of(fetcher)
+    with pytest.raises(error, match=message) as raised:
+        stack.load()
+    assert NOTE in raised.value.__notes__
+
+
+def test_misaligned_tiles_are_both_named_with_the_distance():
+    fetcher = broken("coordinates_of", lambda a: {**a, "xc": (0.2, 1.8)}, only=LAST)
+    with pytest.raises(ValueError, match="Tiles must be aligned") as raised:
+        stack_of(fetcher).load()
+    assert str(raised.value) == "Tiles must be aligned"
+    assert (
+        "tile (round=5, ch=7, zplane=9) against tile (round=1, ch=0, zplane=-2): "
+        "xc is (0.2, 1.8) instead of (0.1, 1.7), off by (0.1, 0.1)"
+    ) in raised.value.__notes__
+
+
+def test_a_declared_shape_other_than_the_tile_is_an_error():
+    fetcher = fetcher_of()
+    wrong = {**arguments(fetcher), "tile_shape": {"y": 5, "x": 6}}
+    with pytest.raises(ValueError, match=r"shape is \(6, 5\) .* but \(5, 6\) was declared"):
+        ImageStack.from_tilefetcher(**wrong).load()
+
+
+@pytest.mark.parametrize("dtype", ["f2", "f4", "f8", "i2"])
+@pytest.mark.parametrize("value", [-0.5, 1.5, np.inf])
+def test_intensities_outside_zero_to_one_are_an_error(dtype, value):
+    pixels = np.zeros((2, 3, 4, 6, 5), dtype)
+    if dtype == "i2":
+        value = -3
+    pixels[1, 2, 3, 4, 4] = value
+    fetcher = ArrayFetcher(pixels, [sorted(axis) for axis in LABELS])
+    with pytest.raises(ValueError, match=r"must lie within \[0, 1\]") as raised:
+        stack_of(fetcher).load()
+    assert NOTE in raised.value.__notes__
+    if dtype != "i2":
+        with pytest.raises(ValueError, match=r"must lie within \[0, 1\]"):
+            stack_of(fetcher, dtype=None).load()
+
+
+def test_nan_is_a_warning_that_names_the_first_tile():
+    pixels = image(dtype=np.float32)
+    pixels[1, 0, 2, 3, 3] = pixels[0, 2, 1, 0, 0] = np.nan
+    fetcher = ArrayFetcher(pixels)
+    with pytest.warns(DataFormatWarning, match=r"2 tiles have NaN .* \(round=0, ch=2, zplane=1\)"):
+        stack_of(fetcher, group_by="z").load()
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+@pytest.mark.parametrize("group_by", ["rcz", "zcr"])
+@pytest.mark.parametrize("keep", [False, True])
+def test_dtypes_of_several_sizes_are_a_warning(workers, group_by, keep):
+    pixels = image()
+
+    class Mixed(ArrayFetcher):
+        thread_safe = True
+
+        def pixels_of(self, key):
+            tile = super().pixels_of(key)
+            return tile if key[1] == 0 else (tile >> 8).astype(np.uint8)
+
+    fetcher = Mixed(pixels)
+    stack = stack_of(fetcher, workers=workers, group_by=group_by, dtype=None if keep else "f4")
+    with pytest.warns(DataFormatWarning, match="same precision .*uint16.*|.*uint8"):
+        stack.load()
+    expected = pixels >> 8
+    expected[:, 0] = pixels[:, 0]
+    if not keep:
+        expected = to_float32((pixels >> 8).astype(np.uint8))
+        expected[:, 0] = to_float32(pixels[:, 0])
+    np.testing.assert_array_equal(stack.to_numpy(), expected)
+    assert len(fetcher.asked()) == 24
+
+
+def test_a_z_that_depends_on_the_round_is_a_warning_and_the_first_is_kept():
+    class Drifting(ArrayFetcher):
+        def coordinates_of(self, key):
+            return {**super().coordinates_of(key), Coordinates.Z: key[2] + 0.25 * key[0]}
+
+    fetcher = Drifting(image())
+    with pytest.warns(DataFormatWarning, match=r"differ between rounds .* by up to 0.25"):
+        stack = stack_of(fetcher, group_by="zcr").load()
+    assert stack.physical_coordinates().z.tolist() == [0, 1, 2, 3]
+
+
+def test_coordinates_changed_in_place_are_seen():
+    shared = {"xc": [0.0, 1.0], "yc": [0.0, 1.0], "zc": 0.0}
+
+    class Reuses(ArrayFetcher):
+        def coordinates_of(self, key):
+            shared["xc"][1] = 1.0 + (key == (1, 2, 3))
+            return shared
+
+    with pytest.raises(ValueError, match="Tiles must be aligned"):
+        stack_of(Reuses(image())).load()
+
+
+# --- failures, and going on after them
+
+
+class Flaky(ArrayFetcher):
+    """Raises for some tiles until it is mended."""
+
+    broken = frozenset({LAST, (1, 3, 0)})
+    where = "pixels_of"
+    error = OSError(5, "Input/output error")
+
+    def source(self, fov, r, c, z):
+        return f"r{r}.tiff"
+
+    def _fail(self, where, key):
+        if where == self.where and key in self.broken:
+            raise type(self.error)(*self.error.args)
+
+    def get_tile(self, fov, *key):
+        self._fail("get_tile", key)
+        return super().get_tile(fov, *key)
+
+    def coordinates_of(self, key):
+        self._fail("coordinates_of", key)
+        return super().coordinates_of(key)
+
+    def pixels_of(self, key):
+        self._fail("pixels_of", key)
+        return super().pixels_of(key)
+
+
+@pytest.mark.parametrize("where", ["get_tile", "coordinates_of", "pixels_of"])
+@pytest.mark.parametrize("error", [OSError(5, "gone"), KeyError("r9"), RecursionError("deep")])
+def test_an_exception_keeps_its_type_and_gains_a_note(where, error):
+    fetcher = fetcher_of(Flaky)
+    fetcher.where, fetcher.error = where, error
+    with pytest.raises(type(error)) as raised:
+        stack_of(fetcher, group_by="zcr").to_numpy()
+    assert raised.value.args == error.args
+    assert raised.value.__notes__ == ["tile (fov=0, round=1, ch=3, zplane=0) from 'r1.tiff'"]
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_a_failed_load_goes_on_where_it_stopped(workers):
+    fetcher = fetcher_of(Flaky)
+    fetcher.thread_safe = workers > 1
+    stack = stack_of(fetcher, workers=workers)
+    for _ in range(2):
+        with pytest.raises(OSError, match="Input/output error"):
+            stack.load()
+    fetcher.broken = frozenset()
+    stack.load()
+    np.testing.assert_array_equal(stack.to_numpy(), expected_of(fetcher))
+    had = [key for key in fetcher.asked() if key not in Flaky.broken]
+    assert len(had) == len(set(had)) == 22
+    assert threading.active_count() == 1
+
+
+def test_pixels_of_a_failed_load_are_never_shown():
+    stack = stack_of(fetcher_of(Flaky))
+    for read in (stack.to_numpy, lambda: np.asarray(stack), lambda: stack.get_slice({})):
+        with pytest.raises(OSError, match="Input/output error"):
+            read()
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+@pytest.mark.parametrize("fill_value", [0, 0.5])
+def test_fill_goes_on_past_tiles_that_cannot_be_had(workers, fill_value):
+    fetcher = fetcher_of(Flaky)
+    fetcher.thread_safe = workers > 1
+    stack = stack_of(fetcher, workers=workers)
+    with pytest.warns(DataFormatWarning, match=r"2 of 24 tiles .* \(fov=0, round=1,") as caught:
+        stack.load(on_error="fill", fill_value=fill_value)
+    assert len(caught) == 1
+    assert caught[0].filename == __file__
+    assert stack.missing == (TileKey(1, 3, 0), TileKey(*LAST))
+    expected = expected_of(fetcher)
+    expected[0, 1, 1] = expected[1, 2, 3] = fill_value
+    np.testing.assert_array_equal(stack.to_numpy(), expected)
+    assert stack.sel({"r": 5}).missing == (LAST,)
+    assert stack.sel({"r": 5, "z": 0}).missing == ()
+    assert "2 tiles missing" in stack.state()
+
+
+def test_fill_does_not_hide_a_fetcher_that_breaks_the_contract():
+    fetcher = broken("pixels_of", lambda a: a[:-1], only=LAST)
+    with pytest.raises(ValueError, match="returned the shape"):
+        stack_of(fetcher).load(on_error="fill")
+
+
+def test_fill_with_nothing_to_show_raises_what_the_fetcher_raised():
+    fetcher = fetcher_of(Flaky)
+    fetcher.broken = frozenset(itertools.product(*LABELS))
+    with pytest.raises(OSError, match="Input/output error") as raised:
+        stack_of(fetcher).load(on_error="fill")
+    assert "none of the 24 tiles could be had" in raised.value.__notes__
+
+
+def test_fill_refuses_a_value_that_the_dtype_does_not_have_and_keeps_the_rest():
+    fetcher = fetcher_of(Flaky)
+    stack = stack_of(fetcher, dtype=None)
+    for value in (np.nan, -1, 70000, 0.5):
+        with pytest.raises(ValueError, match="is no uint16"):
+            stack.load(on_error="fill", fill_value=value)
+    assert len(fetcher.asked()) == 22 + 2 * 4
+    with pytest.warns(DataFormatWarning):
+        stack.load(on_error="fill", fill_value=65535)
+    assert stack.to_numpy()[1, 2, 3].min() == 65535
+
+
+def test_on_error_of_anything_else_is_refused():
+    with pytest.raises(ValueError, match="on_error must be 'raise' or 'fill'; got 'skip'"):
+        stack_of(fetcher_of()).load(on_error="skip")
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_an_interrupt_ends_the_load_and_leaves_no_thread(workers):
+    class Interrupted(ArrayFetcher):
+        thread_safe = True
+        broken = True
+
+        def pixels_of(self, key):
+            if self.broken and key == LAST:
+                raise KeyboardInterrupt
+            return super().pixels_of(key)
+
+    fetcher = fetcher_of(Interrupted)
+    stack = stack_of(fetcher, workers=workers)
+    with pytest.raises(KeyboardInterrupt):
+        stack.load()
+    assert threading.active_count() == 1
+    fetcher.broken = False
+    np.testing.assert_array_equal(stack.load().to_numpy(), expected_of(fetcher))
+
+
+# --- less than everything
+
+
+def test_what_is_cropped_away_is_not_fetched():
+    fetcher = fetcher_of()
+    crop = CropParameters(
+        permitted_rounds=[5], permitted_zplanes=[0, 4], y_slice=slice(1, -1), x_slice=slice(2, 4)
+    )
+    stack = stack_of(fetcher, crop_parameters=crop)
+    expected = expected_of(fetcher)[1:, :, 1:3, 1:5, 2:4]
+    np.testing.assert_array_equal(stack.to_numpy(), expected)
+    assert set(fetcher.asked()) == set(itertools.product([5], [0, 3, 7], [0, 4]))
+    x, y, z = stack.physical_coordinates()
+    assert x.tolist() == np.linspace(0.1, 1.7, 5)[2:4].tolist()
+    assert y.tolist() == np.linspace(0.3, 0.9, 6)[1:5].tolist()
+    assert z.tolist() == [(zc1 - zc0) / 2 + zc0 for zc0, zc1 in [(0.0, 0.07), (0.4, 0.4 + 0.07)]]
+
+
+def test_rows_and_columns_are_narrowed_by_the_tile_if_it_can():
+    regions = []
+
+    class Regional(ArrayFetcher):
+        def get_tile(self, fov, *key):
+            tile = super().get_tile(fov, *key)
+
+            def tile_region(rows, columns):
+                regions.append((rows, columns))
+                return self.pixels_of(key)[rows, columns]
+
+            tile.tile_region = tile_region
+            return tile
+
+    fetcher = fetcher_of(Regional)
+    part = stack_of(fetcher).isel({"y": (2, 5)}).isel({"y": (1, None), "x": -1})
+    np.testing.assert_array_equal(part.to_numpy(), expected_of(fetcher)[..., 3:5, 4:])
+    assert set(map(str, regions)) == {str((slice(3, 5), slice(4, 5)))}
+    assert fetcher.asked() == []
+    regions.clear()
+    stack_of(fetcher).load()
+    assert regions == []
+
+
+def test_selecting_before_the_load_narrows_the_plan():
+    fetcher = fetcher_of()
+    stack = stack_of(fetcher, group_by="zr")
+    part = stack.sel({"r": 1, "z": (-1, 5)})
+    assert fetcher.events == []
+    assert list(part.plan) == list(expected_order([1], [0, 3, 7], [0, 4], "zr"))
+    assert part.plan.nbytes == 6 * 30 * 4
+    part.load()
+    assert len(fetcher.asked()) == 6
+    stack.load()
+    assert len(fetcher.asked()) == 6 + 24
+
+
+def test_asking_for_coordinates_reads_metadata_alone():
+    fetcher = fetcher_of()
+    stack = stack_of(fetcher)
+    x, _, z = stack.physical_coordinates()
+    assert {event for event, _ in fetcher.events} == {"get_tile", "coordinates"}
+    assert len(fetcher.asked("coordinates")) == 24
+    near = stack.sel_by_physical_coords({Coordinates.X: (x[1], x[3]), Coordinates.Z: z[2]})
+    assert fetcher.asked() == []
+    assert near.raw_shape == (2, 3, 1, 6, 2)
+    assert near.axis_labels("z") == [4]
+
+
+def test_asking_for_metadata_reads_extras_alone():
+    class WithExtras(ArrayFetcher):
+        def extras_of(self, key):
+            return None if key == LAST else {"exposure": key[1]}
+
+    fetcher = fetcher_of(WithExtras)
+    table = stack_of(fetcher).tile_metadata
+    assert {event for event, _ in fetcher.events} == {"get_tile", "extras"}
+    assert list(table.columns) == ["r", "c", "z", "exposure", "barcode_index"]
+    assert len(table) == 24
+    row = table[(table.r == 5) & (table.c == 3) & (table.z == 4)]
+    assert row.exposure.tolist() == [3]
+    assert row.barcode_index.tolist() == [(4 * 2 + 5) * 3 + 3]
+    assert table.exposure.isna().sum() == 1
+
+
+@pytest.mark.parametrize("name", ["r", "c", "z"])
+def test_extras_named_as_a_label_are_an_error_when_read(name):
+    class Clashing(ArrayFetcher):
+        def extras_of(self, key):
+            return {name: 3}
+
+    stack = stack_of(fetcher_of(Clashing)).load()
+    with pytest.raises(ValueError, match=f"extras named '{name}'"):
+        _ = stack.tile_metadata
+
+
+def test_a_stack_is_pickled_before_during_and_after_a_load():
+    fetcher = PicklableFetcher(image())
+    stack = stack_of(fetcher)
+    before = pickle.loads(pickle.dumps(stack))
+    np.testing.assert_array_equal(before.to_numpy(), expected_of(fetcher))
+    PicklableFetcher.broken = True
+    with pytest.raises(OSError, match="broken"):
+        stack.load()
+    PicklableFetcher.broken = False
+    during = pickle.loads(pickle.dumps(stack))
+    after = pickle.loads(pickle.dumps(stack.load()))
+    for copy in (during, after):
+        np.testing.assert_array_equal(copy.to_numpy(), expected_of(fetcher))
+
+
+class PicklableFetcher(ArrayFetcher):
+    broken = False
+
+    def pixels_of(self, key):
+        if self.broken and key == (1, 1, 1):
+            raise OSError("broken")
+        return super().pixels_of(key)
+
+
+def test_progress_goes_to_stderr_and_counts_every_tile(capsys):
+    stack_of(fetcher_of(), progress=True).load()
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "24/24" in captured.err
+    stack_of(fetcher_of(), progress=True).load(progress=False)
+    assert capsys.readouterr().err == ""
+
+
+def test_an_ordinary_load_warns_of_nothing():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        stack_of(fetcher_of()).load()
