@@ -78,6 +78,8 @@ class Layout:
         for _, field, specification, conversion in parts:
             if field is None:
                 continue
+            if "/" in (specification or ""):
+                raise ValueError(f"layout {self.template!r}: a field cannot be padded with '/'")
             if field not in _FIELDS or conversion:
                 raise ValueError(
                     f"layout {self.template!r} has the unknown field {field!r}; "
@@ -163,7 +165,7 @@ class Layout:
         Raises
         ------
         ValueError
-            If two files of the image would have one path, or one would be a folder of another.
+            If two files of the image would have one path.
 
         Examples
         --------
@@ -190,12 +192,6 @@ class Layout:
                         f"{path!r}; name every axis that varies, with a separator between fields"
                     )
                 files.append((path, fov, labels))
-        for path, _, _ in files:
-            for parent in PurePosixPath(path.casefold()).parents:
-                if str(parent) in owners:
-                    raise ValueError(
-                        f"layout {self.template!r} needs {str(parent)!r} to be a file and a folder"
-                    )
         for path, fov, labels in files:
             ranges: Iterable[Sequence[int]] = (extent.labels(axis) for axis in self.inner)
             tiles = []

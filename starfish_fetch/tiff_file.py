@@ -41,6 +41,7 @@ class _Header:
     """Of each plane whose pixels lie in the file as they are; else empty."""
     pages: tuple[_Page, ...]
     """All other planes."""
+    planes_per_page: int
     rows_per_part: int
     parts_across: int
     decode: Callable[..., Any] | None
@@ -131,12 +132,14 @@ class TiffFiles:
     def _decode(
         self, file: _OpenFile, header: _Header, path: str, page: int, rows: slice
     ) -> NDArray[Any]:
-        where = header.pages[page]
-        assert header.decode is not None
+        number, sample = divmod(page, header.planes_per_page)
+        where = header.pages[number]
         pixels = np.empty((rows.stop - rows.start, self._shape[1]), header.dtype)
+        # Each sample of a page has its own parts, one sample after another.
+        parts = len(where.offsets) // header.planes_per_page
         first = rows.start // header.rows_per_part * header.parts_across
         last = -(-rows.stop // header.rows_per_part) * header.parts_across
-        for part in range(first, min(last, len(where.offsets))):
+        for part in range(sample * parts + first, sample * parts + min(last, parts)):
             size = where.sizes[part]
             encoded = _read_bytes(file.descriptor, size, where.offsets[part], path)
             decoded, (_, _, top, left, _), _ = _decoded(header, path, encoded, part, where)
@@ -190,7 +193,7 @@ class TiffFiles:
         except SourceError:
             raise
         except OSError as error:
-            error.filename = error.filename or path
+            error.filename = path
             raise
         except Exception as error:
             raise SourceError(f"{path} is not a readable TIFF file: {error}") from error
@@ -198,8 +201,8 @@ class TiffFiles:
     def _header(self, tiff: Any, path: str, identity: tuple[int, int, int]) -> _Header:
         series = tiff.series[0]
         keyframe = series.keyframe
-        samples, depth, rows, columns, contiguous_samples = keyframe.shaped
-        if samples * depth * contiguous_samples != 1 or (rows, columns) != self._shape:
+        samples, depth, rows, columns, colours = keyframe.shaped
+        if colours != 1 or (rows, columns) != self._shape:
             raise SourceError(
                 f"{path} has planes of the shape {keyframe.shape}; expected {self._shape} "
                 "(rows, columns)"
@@ -207,7 +210,7 @@ class TiffFiles:
         count = series.size // (rows * columns)
         if count != self._pages:
             raise SourceError(
-                f"{path} has {count} planes; the layout and the extent expect {self._pages}"
+                f"{path}: {count} planes found; the layout and the extent expect {self._pages}"
             )
         if keyframe.dtype is None:
             raise SourceError(f"{path} holds pixels of a type that no dtype describes")
@@ -217,25 +220,32 @@ class TiffFiles:
         offsets: tuple[int, ...] = ()
         pages: tuple[_Page, ...] = ()
         decode = None
+        # A stack of three or four planes is often written as the samples of one colour page.
+        per_page = samples * depth
+        plane = rows * columns * dtype.itemsize
         start = series.dataoffset
         if start is not None:
-            plane = rows * columns * dtype.itemsize
             offsets = tuple(range(start, start + count * plane, plane))
-        elif len(series) == count and all(page.is_final for page in series):
-            offsets = tuple(page.dataoffsets[0] for page in series)
+        elif len(series) * per_page != count or depth != 1:
+            raise SourceError(f"{path} has compressed planes that are not pages")
+        elif all(page.is_final for page in series):
+            offsets = tuple(
+                page.dataoffsets[0] + sample * plane for page in series for sample in range(samples)
+            )
         else:
-            if len(series) != count:
-                raise SourceError(f"{path} has compressed pixels that span planes")
             decode = keyframe.decode
             pages = tuple(map(_page_of, series))
         return _Header(
-            identity,
-            dtype,
-            offsets,
-            pages,
-            keyframe.tilelength if keyframe.is_tiled else min(keyframe.rowsperstrip, rows),
-            -(-columns // keyframe.tilewidth) if keyframe.is_tiled else 1,
-            decode,
+            identity=identity,
+            dtype=dtype,
+            offsets=offsets,
+            pages=pages,
+            planes_per_page=per_page,
+            rows_per_part=keyframe.tilelength
+            if keyframe.is_tiled
+            else min(keyframe.rowsperstrip, rows),
+            parts_across=-(-columns // keyframe.tilewidth) if keyframe.is_tiled else 1,
+            decode=decode,
         )
 
 
@@ -274,7 +284,7 @@ def _read_into(descriptor: int, target: NDArray[Any], offset: int, path: str) ->
         try:
             count = _read_at(descriptor, view[done:], offset + done)
         except OSError as error:
-            error.filename = error.filename or path
+            error.filename = path
             raise
         if count == 0:
             raise SourceError(
@@ -284,17 +294,19 @@ def _read_into(descriptor: int, target: NDArray[Any], offset: int, path: str) ->
         done += count
 
 
-if hasattr(os, "preadv"):
+def _preadv(descriptor: int, target: memoryview, offset: int) -> int:
+    return os.preadv(descriptor, [target], offset)
 
-    def _read_at(descriptor: int, target: memoryview, offset: int) -> int:
-        return os.preadv(descriptor, [target], offset)
 
-else:  # Windows
-    _seeking = threading.Lock()
+_seeking = threading.Lock()
 
-    def _read_at(descriptor: int, target: memoryview, offset: int) -> int:
-        with _seeking:
-            os.lseek(descriptor, offset, os.SEEK_SET)
-            found = os.read(descriptor, len(target))
-        target[: len(found)] = found
-        return len(found)
+
+def _seek_and_read(descriptor: int, target: memoryview, offset: int) -> int:
+    with _seeking:
+        os.lseek(descriptor, offset, os.SEEK_SET)
+        found = os.read(descriptor, len(target))
+    target[: len(found)] = found
+    return len(found)
+
+
+_read_at = _preadv if hasattr(os, "preadv") else _seek_and_read

@@ -54,7 +54,7 @@ def test_writes_into_a_strided_out():
 
 @pytest.mark.parametrize("dtype", ["c8", "O", "U3", "M8[s]", np.longdouble])
 def test_refuses_what_has_no_intensity(dtype):
-    with pytest.raises(TypeError, match="has? no intensity|have no intensity"):
+    with pytest.raises(TypeError, match="have no intensity"):
         to_float32(np.zeros((2, 2), dtype))
 
 

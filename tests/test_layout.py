@@ -1,0 +1,107 @@
+import itertools
+from math import prod
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from starfish_fetch import Axes, Extent, Layout, TileKey
+
+LABELS = st.lists(st.integers(-12, 112), min_size=1, max_size=3, unique=True)
+
+
+@st.composite
+def layouts(draw, names_fov=st.booleans()):
+    """Any split of r, c, z into path and file, in any order, in folders or not."""
+    axes = draw(st.permutations("rcz"), label="axes")
+    cut = draw(st.integers(0, 3), label="axes in the path")
+    fields = [*axes[:cut], *(["fov"] if draw(names_fov) else [])]
+    specification = draw(st.sampled_from(["", ":03d", ":+d", ":>4"]))
+    separator = draw(st.sampled_from(["_", "/"]))
+    parts = ["image", *(f"{name}{{{name}{specification}}}" for name in fields)]
+    return Layout(separator.join(parts) + ".tiff", inner=tuple(axes[cut:]))
+
+
+@st.composite
+def extents(draw, fov=0):
+    return Extent({"y": 2, "x": 2}, fov, draw(LABELS), draw(LABELS), draw(LABELS))
+
+
+def keys_of(extent):
+    return set(itertools.product(extent.rounds, extent.chs, extent.zplanes))
+
+
+@given(layouts(st.just(True)), extents(), st.lists(st.integers(0, 9), min_size=1, unique=True))
+def test_every_tile_is_in_one_page_of_one_file(layout, extent, fovs):
+    places = {}
+    for path, fov, tiles in layout.files(extent, fovs):
+        assert len(tiles) == layout.pages(extent) == prod(layout.inner_shape(extent))
+        for page, key in enumerate(tiles):
+            assert layout.path(fov, *key) == path
+            assert layout.page(extent, key) == page
+            places[fov, key] = path, page
+    assert set(places) == set(itertools.product(fovs, keys_of(extent)))
+    assert len(set(places.values())) == len(places)
+
+
+def test_presets_are_what_they_are_called():
+    extent = Extent({"y": 2, "x": 2}, 0, range(4), range(3), range(5))
+    for layout, inner in (
+        (Layout.per_round(), "cz"),
+        (Layout.per_round_ch(), "z"),
+        (Layout.per_tile(), ""),
+        (Layout.single_file(), "rcz"),
+    ):
+        assert "".join(layout.inner) == inner
+        assert set(layout.outer) == set("rcz") - set(inner)
+        files = list(layout.files(extent))
+        assert len(files) == 60 // layout.pages(extent)
+
+
+def test_inner_order_is_the_order_of_pages():
+    extent = Extent({"y": 2, "x": 2}, 0, [0], [0, 1], [0, 1, 2])
+    (_, _, tiles), *rest = Layout("a{r}.tif", inner=("z", Axes.CH)).files(extent)
+    assert rest == []
+    assert tiles == tuple(TileKey(0, c, z) for z in range(3) for c in range(2))
+
+
+@pytest.mark.parametrize(
+    ("template", "inner", "message"),
+    [
+        ("r{r}.tiff", "z", r"leaves out 'c': name it once"),
+        ("r{r}_z{z}.tiff", "cz", r"has in the path and in the file 'z'"),
+        ("r{r}_c{c}_t{t}.tiff", "z", "unknown field 't'; allowed are fov, r, c, z"),
+        ("r{r!r}_c{c}.tiff", "z", "unknown field 'r'"),
+        ("r{r.real}_c{c}.tiff", "z", "unknown field 'r.real'"),
+        ("r{}_c{c}.tiff", "z", "unknown field ''"),
+        ("r{r_c{c}.tiff", "z", "is not a template"),
+        ("r{r:/>3}_c{c}.tiff", "z", "cannot be padded with '/'"),
+        ("r{r:q}_c{c}.tiff", "z", "Unknown format code 'q'"),
+        ("../r{r}_c{c}.tiff", "z", "below the root"),
+        ("/r{r}_c{c}.tiff", "z", "below the root"),
+        ("a/../r{r}_c{c}.tiff", "z", "below the root"),
+        ("r{r}\\c{c}.tiff", "z", "below the root"),
+        ("", "rcz", "below the root"),
+        ("a.tiff", "rcy", "inner must name some of 'r', 'c', 'z'"),
+        ("a{z}.tiff", "rcr", "each once"),
+    ],
+)
+def test_layouts_that_are_refused(template, inner, message):
+    with pytest.raises(ValueError, match=message):
+        Layout(template, inner=inner)
+
+
+@pytest.mark.parametrize(
+    ("template", "rounds", "chs", "fovs", "place"),
+    [
+        ("{r}{c}.tif", [1, 11], [1, 11], [0], "111.tif"),
+        ("{r:.0e}_{c}.tif", [100, 101], [0], [0], r"1e\+02_0.tif"),
+        ("{r}_{c}.tif", [0], [0], [0, 1], "0_0.tif"),
+        ("{r:x}_{c:X}.tif", [10, 11], [0], [0, 0], "a_0.tif"),
+    ],
+)
+def test_two_tiles_in_one_place_are_refused(template, rounds, chs, fovs, place):
+    layout = Layout(template, inner="z")
+    extent = Extent({"y": 2, "x": 2}, 0, rounds, chs, [0])
+    with pytest.raises(ValueError, match=f"maps .* to one place: '{place}'"):
+        list(layout.files(extent, fovs))

@@ -1,0 +1,441 @@
+"""TiffTileFetcher on files as other programs write them, whole and damaged."""
+
+import gc
+import itertools
+import os
+import pickle
+
+import imageio.v2
+import numpy as np
+import pytest
+import tifffile
+from fetchers import image
+
+import starfish_fetch.tiff_file
+from starfish_fetch import (
+    Axes,
+    Coordinates,
+    Extent,
+    ImageStack,
+    Layout,
+    MissingExtraError,
+    SourceError,
+    TiffTileFetcher,
+    TileKey,
+    trace,
+)
+
+SHAPE = (2, 3, 4, 33, 21)
+ONE = SHAPE[1:]
+PER_ROUND = Layout("r{r}.tif", inner=("c", "z"))
+
+
+def extent_of(shape=SHAPE):
+    rounds, chs, zplanes, rows, columns = shape
+    return Extent({"y": rows, "x": columns}, 0, range(rounds), range(chs), range(zplanes))
+
+
+def write_rounds(folder, pixels, **options):
+    for r, volume in enumerate(pixels):
+        tifffile.imwrite(folder / f"r{r}.tif", volume, photometric="minisblack", **options)
+
+
+def stack_of(fetcher, **options):
+    return ImageStack.from_tilefetcher(fetcher, **vars(fetcher.extent), **options)
+
+
+def open_files():
+    gc.collect()
+    return len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else None
+
+
+FLAVOURS = {
+    "plain": {"metadata": None},
+    "shaped": {},
+    "imagej": {"imagej": True, "metadata": {"axes": "ZCYX"}},
+    "ome": {"ome": True, "metadata": {"axes": "CZYX"}},
+    "bigtiff": {"bigtiff": True},
+    "strips": {"rowsperstrip": 7},
+    "tiles": {"tile": (16, 16)},
+    "contiguous tiles": {"tile": (16, 32)},
+    "truncated": {"truncate": True},
+    "zlib": {"compression": "zlib"},
+    "zlib predictor": {"compression": "zlib", "predictor": True, "rowsperstrip": 5},
+    "lzw tiles": {"compression": "lzw", "tile": (16, 16), "predictor": True},
+    "zstd": {"compression": "zstd"},
+    "packbits": {"compression": "packbits"},
+}
+
+
+@pytest.mark.parametrize("flavour", FLAVOURS)
+@pytest.mark.parametrize("byteorder", "<>")
+@pytest.mark.parametrize("dtype", ["u1", "u2", "f4"])
+def test_reads_every_flavour(tmp_path, flavour, byteorder, dtype):
+    options = dict(FLAVOURS[flavour])
+    if flavour != "imagej":  # which fixes the byte order itself
+        options["byteorder"] = byteorder
+    pixels = image(SHAPE, dtype)
+    layout = PER_ROUND
+    written = pixels
+    if flavour == "imagej":  # and this order of axes
+        layout = Layout(layout.template, inner=("z", "c"))
+        written = pixels.swapaxes(1, 2)
+    write_rounds(tmp_path, written, **options)
+    with TiffTileFetcher(tmp_path, layout, extent_of(), dtype=dtype) as fetcher:
+        whole = stack_of(fetcher, dtype=None).to_numpy()
+        assert whole.dtype == dtype
+        np.testing.assert_array_equal(whole, pixels)
+        for rows in (slice(0, 1), slice(6, 8), slice(15, 33), slice(3, 30)):
+            tile = fetcher.get_tile(0, 1, 2, 3)
+            np.testing.assert_array_equal(
+                tile.tile_region(rows, slice(2, -1)), pixels[1, 2, 3, rows, 2:-1]
+            )
+
+
+def test_reads_what_imageio_writes(tmp_path):
+    pixels = image(SHAPE, np.float32)
+    for r, c in itertools.product(range(2), range(3)):
+        imageio.v2.volwrite(tmp_path / f"r{r}_c{c}.tiff", pixels[r, c])
+    layout = Layout("r{r}_c{c}.tiff", inner=("z",))
+    with TiffTileFetcher(tmp_path, layout, extent_of()) as fetcher:
+        np.testing.assert_array_equal(stack_of(fetcher).to_numpy(), pixels)
+
+
+@pytest.mark.parametrize("compression", [None, "zlib"])
+@pytest.mark.parametrize("count", [3, 4])
+def test_reads_planes_written_as_samples_of_a_colour(tmp_path, count, compression):
+    pixels = image((2, 1, count, 33, 21), np.uint8)
+    for r in range(2):
+        tifffile.imwrite(
+            tmp_path / f"r{r}.tif",
+            pixels[r, 0],
+            photometric="rgb",
+            planarconfig="separate",
+            compression=compression,
+            rowsperstrip=5,
+        )
+        with tifffile.TiffFile(tmp_path / f"r{r}.tif") as tiff:
+            assert len(tiff.pages) == 1
+    with TiffTileFetcher(tmp_path, PER_ROUND, extent_of(pixels.shape)) as fetcher:
+        np.testing.assert_array_equal(stack_of(fetcher, dtype=None).to_numpy(), pixels)
+        part = fetcher.get_tile(0, 1, 0, count - 1).tile_region(slice(4, 21), slice(0, 21))
+        np.testing.assert_array_equal(part, pixels[1, 0, count - 1, 4:21])
+
+
+def test_an_ome_file_that_names_others_is_read_alone(tmp_path):
+    pixels = image((1, 1, 2, 8, 8))
+    xml = tifffile.OmeXml()
+    tifffile.imwrite(tmp_path / "other.ome.tif", pixels[0, 0, 0] * 0, description="")
+    xml.addimage("uint16", (2, 8, 8), (2, 1, 1, 8, 8, 1), axes="ZYX")
+    description = xml.tostring().replace(
+        "<TiffData", '<TiffData IFD="0" FirstZ="0"><UUID FileName="other.ome.tif">urn:uuid:1'
+        "</UUID></TiffData><TiffData",
+    )  # fmt: skip
+    tifffile.imwrite(tmp_path / "r0.tif", pixels[0, 0], description=description, metadata=None)
+    with (
+        TiffTileFetcher(tmp_path, PER_ROUND, extent_of(pixels.shape)) as fetcher,
+        trace(tmp_path) as seen,
+    ):
+        np.testing.assert_array_equal(stack_of(fetcher, dtype=None).to_numpy(), pixels)
+    assert list(seen.by_source) == [str(tmp_path / "r0.tif")]
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1, 1, 1), (2, 1, 1, 1, 7), (1, 2, 3, 5, 1)])
+def test_reads_tiles_of_one_row_or_column(tmp_path, shape):
+    pixels = image(shape)
+    write_rounds(tmp_path, pixels, metadata=None)
+    with TiffTileFetcher(tmp_path, PER_ROUND, extent_of(shape)) as fetcher:
+        np.testing.assert_array_equal(stack_of(fetcher, dtype=None).to_numpy(), pixels)
+        assert fetcher.get_tile(0, 0, 0, 0).coordinates[Coordinates.X] in [(0, 1), (0, 6)]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("group_by", [None, "r", "c", "zc"])
+def test_each_file_is_opened_once_and_parsed_once(tmp_path, monkeypatch, group_by, workers):
+    parsed = []
+    parse = starfish_fetch.tiff_file.TiffFiles._parse
+    monkeypatch.setattr(
+        starfish_fetch.tiff_file.TiffFiles,
+        "_parse",
+        lambda self, file, path, identity: parsed.append(path) or parse(self, file, path, identity),
+    )
+    write_rounds(tmp_path, image(SHAPE))
+    with TiffTileFetcher(tmp_path, PER_ROUND, extent_of()) as fetcher, trace(tmp_path) as seen:
+        stack_of(fetcher, group_by=group_by, workers=workers).load()
+    assert seen.by_source == {str(tmp_path / f"r{r}.tif"): 1 for r in range(2)}
+    assert sorted(parsed) == sorted(seen.by_source)
+
+
+def test_few_files_are_open_at_a_time_and_headers_are_kept(tmp_path, monkeypatch):
+    monkeypatch.setattr(starfish_fetch.tiff_file, "_MAX_OPEN", 3)
+    pixels = image((4, 3, 2, 5, 5))
+    layout = Layout.per_tile()
+    for r, c, z in itertools.product(range(4), range(3), range(2)):
+        tifffile.imwrite(tmp_path / layout.path(0, r, c, z), pixels[r, c, z])
+    before = open_files()
+    fetcher = TiffTileFetcher(tmp_path, layout, extent_of(pixels.shape))
+    for _ in range(2):
+        np.testing.assert_array_equal(stack_of(fetcher, dtype=None).to_numpy(), pixels)
+        assert len(fetcher._files._open) == 3
+        if before is not None:
+            assert open_files() == before + 3
+    fetcher.close()
+    assert open_files() == before
+    stack_of(fetcher).load()
+    del fetcher
+    assert open_files() == before
+
+
+def test_fewer_descriptors_than_files_are_enough(tmp_path):
+    resource = pytest.importorskip("resource")
+    pixels = image((30, 1, 1, 5, 5))
+    write_rounds(tmp_path, pixels)
+    fetcher = TiffTileFetcher(tmp_path, PER_ROUND, extent_of(pixels.shape))
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    stack_of(fetcher).sel({"r": 0}).load()
+    highest = max(map(int, os.listdir("/proc/self/fd")))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (highest + 6, hard))
+    try:
+        loaded = stack_of(fetcher, dtype=None, workers=1).to_numpy()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    np.testing.assert_array_equal(loaded, pixels)
+
+
+def test_rows_that_are_not_wanted_are_not_read(tmp_path, monkeypatch):
+    sizes = []
+    read_at = starfish_fetch.tiff_file._read_at
+    monkeypatch.setattr(
+        starfish_fetch.tiff_file,
+        "_read_at",
+        lambda descriptor, target, offset: (
+            sizes.append(len(target)) or read_at(descriptor, target, offset)
+        ),
+    )
+    pixels = image(SHAPE)
+    write_rounds(tmp_path, pixels)
+    with TiffTileFetcher(tmp_path, PER_ROUND, extent_of()) as fetcher:
+        part = stack_of(fetcher, dtype=None).isel({"y": (10, 13), "x": (5, 6), "c": 1})
+        np.testing.assert_array_equal(part.to_numpy(), pixels[:, 1:2, :, 10:13, 5:6])
+    assert sizes == [3 * 21 * 2] * 8
+
+
+def test_reads_without_positioned_reads(tmp_path, monkeypatch):
+    """As where the system has none: a seek and a read, one thread at a time."""
+    monkeypatch.setattr(
+        starfish_fetch.tiff_file, "_read_at", starfish_fetch.tiff_file._seek_and_read
+    )
+    pixels = image((2, 3, 4, 200, 300))
+    write_rounds(tmp_path, pixels)
+    with TiffTileFetcher(tmp_path, PER_ROUND, extent_of(pixels.shape)) as fetcher:
+        stack = stack_of(fetcher, dtype=None, workers=4, group_by="zcr")
+        np.testing.assert_array_equal(stack.to_numpy(), pixels)
+
+
+def test_a_file_replaced_after_it_was_closed_is_parsed_again(tmp_path):
+    write_rounds(tmp_path, image(SHAPE))
+    fetcher = TiffTileFetcher(tmp_path, PER_ROUND, extent_of())
+    stack_of(fetcher).load()
+    fetcher.close()
+    pixels = image(SHAPE, seed=5)
+    write_rounds(tmp_path, pixels, bigtiff=True, byteorder=">")
+    np.testing.assert_array_equal(stack_of(fetcher, dtype=None).to_numpy(), pixels)
+
+
+def test_tiles_are_cheap_and_share_nothing(tmp_path):
+    with trace() as seen:
+        fetcher = TiffTileFetcher(tmp_path / "absent", PER_ROUND, extent_of())
+        tile = fetcher.get_tile(0, 1, 2, 3)
+        tile.shape[Axes.Y] = 1
+        tile.coordinates[Coordinates.X] = None
+        assert fetcher.get_tile(0, 1, 2, 3).shape == {"y": 33, "x": 21}
+        assert fetcher.get_tile(0, 1, 2, 3).coordinates == {
+            "xc": (0.0, 20.0),
+            "yc": (0.0, 32.0),
+            "zc": 3.0,
+        }
+        assert fetcher.source(0, 1, 2, 3) == str(tmp_path / "absent" / "r1.tif")
+    assert seen.opens == 0
+    assert fetcher.thread_safe
+
+
+def test_coordinates_are_given_once_or_for_each_plane(tmp_path):
+    one = {Coordinates.X: (0, 1), Coordinates.Y: (0, 2), Coordinates.Z: (3, 4)}
+    fetcher = TiffTileFetcher(tmp_path, PER_ROUND, extent_of(), coordinates=one)
+    assert fetcher.get_tile(0, 0, 0, 2).coordinates == one
+    fetcher = TiffTileFetcher(
+        tmp_path,
+        Layout("f{fov}_r{r}.tif", inner="cz"),
+        extent_of(),
+        coordinates=lambda fov, z: {"xc": (fov, fov + 1), "yc": (0, 1), "zc": z / 2},
+    )
+    assert fetcher.get_tile(7, 0, 0, 2).coordinates == {"xc": (7, 8), "yc": (0, 1), "zc": 1}
+
+
+def test_a_fetcher_is_pickled_without_its_open_files(tmp_path):
+    pixels = image(SHAPE)
+    write_rounds(tmp_path, pixels)
+    fetcher = TiffTileFetcher(tmp_path, PER_ROUND, extent_of())
+    stack_of(fetcher).load()
+    again = pickle.loads(pickle.dumps(fetcher))
+    np.testing.assert_array_equal(again.get_tile(0, 1, 2, 3).tile_data(), pixels[1, 2, 3])
+    tile = pickle.loads(pickle.dumps(fetcher.get_tile(0, 1, 2, 3)))
+    np.testing.assert_array_equal(tile.tile_data(), pixels[1, 2, 3])
+
+
+@pytest.mark.parametrize(
+    "key", [(0, 2, 0, 0), (0, 0, 3, 0), (0, 0, 0, -1), (1, 0, 0, 0)], ids="rczf"
+)
+def test_labels_that_do_not_exist_are_refused(tmp_path, key):
+    fetcher = TiffTileFetcher(tmp_path, PER_ROUND, extent_of())
+    for ask in (fetcher.get_tile, fetcher.source):
+        with pytest.raises(ValueError, match=r"there is no tile \(fov=\d, round=\d, ch=\d,"):
+            ask(*key)
+
+
+def test_a_layout_that_maps_two_tiles_to_one_place_is_refused_at_once(tmp_path):
+    extent = Extent({"y": 2, "x": 2}, 0, [1, 11], [1, 11], [0])
+    with pytest.raises(ValueError, match="to one place"):
+        TiffTileFetcher(tmp_path, Layout("{r}{c}.tif", inner="z"), extent)
+
+
+# --- damaged files
+
+
+def text(path):
+    path.write_text("round,ch\n0,1\n")
+
+
+def empty(path):
+    path.write_bytes(b"")
+
+
+def missing(path):
+    path.unlink()
+
+
+def folder(path):
+    path.unlink()
+    path.mkdir()
+
+
+def shorter(path):
+    os.truncate(path, path.stat().st_size // 2)
+
+
+def without_its_last_byte(path):
+    pixels = tifffile.imread(path).reshape(ONE)
+    # Pixels at the very end, behind the only header.
+    tifffile.imwrite(path, pixels, photometric="minisblack", truncate=True)
+    os.truncate(path, path.stat().st_size - 1)
+
+
+def garbled(path):
+    with tifffile.TiffFile(path) as tiff:
+        page = tiff.pages[len(tiff.pages) - 1]
+        offset, size = page.dataoffsets[0], page.databytecounts[0]
+    with open(path, "r+b") as file:
+        file.seek(offset)
+        file.write(b"\xff" * size)
+
+
+def rewritten(pixels, **options):
+    return lambda path: tifffile.imwrite(path, pixels, photometric="minisblack", **options)
+
+
+@pytest.mark.parametrize(
+    ("damage", "error", "message"),
+    [
+        (missing, FileNotFoundError, r"No such file or directory: '.*r1\.tif'"),
+        (folder, IsADirectoryError, r"Is a directory: '.*r1\.tif'"),
+        (text, SourceError, r"r1\.tif is not a readable TIFF file: not a TIFF file"),
+        (empty, SourceError, r"r1\.tif is not a readable TIFF file"),
+        (shorter, SourceError, r"r1\.tif"),
+        (without_its_last_byte, SourceError, r"r1\.tif is truncated: 1386 bytes .* 1385 are"),
+        (rewritten(np.zeros((3, 4, 33, 20), "u2")), SourceError, r"shape \(33, 20\); expected"),
+        (rewritten(np.zeros((3, 4, 21, 33), "u2")), SourceError, r"shape \(21, 33\); expected"),
+        (rewritten(np.zeros((3, 5, 33, 21), "u2")), SourceError, "15 planes found; .* expect 12"),
+        (rewritten(np.zeros((11, 33, 21), "u2")), SourceError, "11 planes found; .* expect 12"),
+        (rewritten(np.zeros(ONE, "u1")), SourceError, r"holds uint8; expected uint16"),
+        (rewritten(np.zeros(ONE, "i2")), SourceError, r"holds int16; expected uint16"),
+        (rewritten(np.zeros((12, 33, 21, 3), "u2"), planarconfig="contig"), SourceError, "shape"),
+    ],
+)  # fmt: skip
+def test_a_damaged_file_is_an_error_that_names_file_and_tile(tmp_path, damage, error, message):
+    write_rounds(tmp_path, image(SHAPE), metadata=None)
+    damage(tmp_path / "r1.tif")
+    with TiffTileFetcher(tmp_path, PER_ROUND, extent_of(), dtype="u2") as fetcher:
+        with pytest.raises(error, match=message) as raised:
+            stack_of(fetcher, workers=1).load()
+        path = str(tmp_path / "r1.tif")
+        tile = str(raised.value.__notes__[0])
+        assert tile.startswith("tile (fov=0, round=1, ch=")
+        assert tile.endswith(f" from {path!r}")
+        assert len(raised.value.__notes__) == 1
+        np.testing.assert_array_equal(
+            stack_of(fetcher, dtype=None).sel({"r": 0}).to_numpy(), image(SHAPE)[:1]
+        )
+
+
+@pytest.mark.parametrize("compression", ["zlib", "lzw", "zstd"])
+@pytest.mark.parametrize("damage", [garbled, shorter])
+def test_damaged_compressed_pixels_are_an_error(tmp_path, compression, damage):
+    write_rounds(tmp_path, image(SHAPE), metadata=None, compression=compression)
+    damage(tmp_path / "r1.tif")
+    with TiffTileFetcher(tmp_path, PER_ROUND, extent_of(), dtype="u2") as fetcher:
+        with pytest.raises(SourceError, match=r"r1\.tif"):
+            stack_of(fetcher, workers=1).load()
+
+
+def test_pixels_that_were_never_written_are_an_error(tmp_path):
+    write_rounds(tmp_path, image(SHAPE), metadata=None, compression="zlib")
+    with tifffile.TiffFile(tmp_path / "r1.tif", mode="r+b") as tiff:
+        tiff.pages[3].tags["StripByteCounts"].overwrite(0)
+    with (
+        TiffTileFetcher(tmp_path, PER_ROUND, extent_of()) as fetcher,
+        pytest.raises(SourceError, match="whose pixels were never written"),
+    ):
+        stack_of(fetcher).load()
+
+
+def test_a_codec_that_is_not_installed_names_the_extra(tmp_path, monkeypatch):
+    write_rounds(tmp_path, image(SHAPE), metadata=None, compression="zstd")
+
+    def without_codecs(*arguments, **options):
+        raise ValueError("<COMPRESSION.ZSTD: 50000> requires the 'imagecodecs' package")
+
+    monkeypatch.setattr(tifffile.TiffPage, "decode", without_codecs)
+    with (
+        TiffTileFetcher(tmp_path, PER_ROUND, extent_of()) as fetcher,
+        pytest.raises(MissingExtraError, match=r"pip install 'starfish-fetch\[codecs\]'"),
+    ):
+        stack_of(fetcher).load()
+
+
+def test_missing_files_are_filled_and_listed(tmp_path):
+    pixels = image(SHAPE)
+    write_rounds(tmp_path, pixels)
+    (tmp_path / "r1.tif").unlink()
+    with TiffTileFetcher(tmp_path, PER_ROUND, extent_of()) as fetcher:
+        stack = stack_of(fetcher, dtype=None)
+        with pytest.warns(Warning, match="12 of 24 tiles could not be had"):
+            stack.load(on_error="fill", fill_value=7)
+    assert stack.missing == tuple(
+        TileKey(1, c, z) for c, z in itertools.product(range(3), range(4))
+    )
+    np.testing.assert_array_equal(stack.to_numpy()[0], pixels[0])
+    assert (stack.to_numpy()[1] == 7).all()
+
+
+def test_unreadable_file_names_itself(tmp_path, monkeypatch):
+    write_rounds(tmp_path, image(SHAPE))
+
+    def denied(path, flags):
+        raise PermissionError(13, "Permission denied", path)
+
+    monkeypatch.setattr(starfish_fetch.tiff_file.os, "open", denied)
+    with (
+        TiffTileFetcher(tmp_path, PER_ROUND, extent_of()) as fetcher,
+        pytest.raises(PermissionError, match=r"Permission denied: '.*r0\.tif'"),
+    ):
+        stack_of(fetcher).load()
