@@ -91,15 +91,15 @@ def _unreadable(image: npt.NDArray[Any]) -> str:
 
 def _parse(candidates: npt.NDArray[Any]) -> _Blocks:
     """Read those of (n, 8, 8) pixels that are a block."""
-    first = candidates[:, 0, :].astype(np.float64)
-    with np.errstate(all="ignore"):
+    with np.errstate(all="ignore"):  # whatever a float may hold is no reason to warn
+        first = candidates[:, 0, :].astype(np.float64)
         high, low = first[:, _SYNC_HIGH].mean(axis=1), first[:, ~_SYNC_HIGH].mean(axis=1)
         span = (high - low)[:, np.newaxis]
         off = np.abs((first - low[:, np.newaxis]) / span * TOP - SYNC).max(axis=1)
     likely = np.flatnonzero(off < 0.5)  # False for NaN, and so for a constant image
     low, high, span = low[likely], high[likely], span[likely]
-    body = candidates[likely, 1:, :].reshape(len(likely), 2 * NBYTES).astype(np.float64)
     with np.errstate(all="ignore"):
+        body = candidates[likely, 1:, :].reshape(len(likely), 2 * NBYTES).astype(np.float64)
         levels = np.rint((body - low[:, np.newaxis]) / span * TOP)
         within = ((levels >= 0) & (levels <= TOP)).all(axis=1)
     nibbles = levels[within].astype(np.uint8)
@@ -216,6 +216,7 @@ def _as_expected(low: float, high: float, dtype: np.dtype[Any], *, swapped: bool
         return (low, high) == (0, float((top.byteswap() if swapped else top)[0])) and (
             not swapped or dtype.itemsize > 1
         )
-    tolerance = 4 * float(np.finfo(dtype).eps)
+    # Of any dtype, the pixels may have been of float32 before.
+    tolerance = max(1e-6, 4 * float(np.finfo(dtype).eps))
     tops = (1.0, *(TOP * step(name) / np.iinfo(name).max for name in DTYPES if "int" in name))
     return abs(low) <= tolerance and any(abs(high - top) <= tolerance for top in tops)

@@ -93,9 +93,10 @@ def test_any_linear_rescaling_is_named(crop, scale, bias, kept):
 def test_conversion_to_floats_up_to_one_is_no_rescaling(dtype, wanted):
     spec = Spec([3], [-1], [5], (40, 59), fovs=[7], content="index", dtype=dtype)
     pixels = tile(spec, *KEY).astype(wanted) * np.array(1 / np.iinfo(dtype).max, wanted)
-    found = decode(pixels)
-    assert found.untouched, found
-    assert named(found) == KEY
+    for image in (pixels, pixels.astype("float64")):
+        found = decode(image)
+        assert found.untouched, found
+        assert named(found) == KEY
 
 
 @pytest.mark.parametrize(
@@ -103,6 +104,8 @@ def test_conversion_to_floats_up_to_one_is_no_rescaling(dtype, wanted):
     [
         (lambda pixels: pixels // 16, 4095.0),
         (lambda pixels: pixels.astype("float32"), 65520.0),
+        (lambda pixels: pixels / 65536, 65520 / 65536),
+        (lambda pixels: (pixels / 65536).astype("float32"), 65520 / 65536),
         (lambda pixels: (pixels / 65535 / 256).astype("float32"), 65520 / 65535 / 256),
         (lambda pixels: (pixels >> 8).astype("uint8"), 255.0),
         (lambda pixels: (pixels >> 8).astype("uint16"), 255.0),
@@ -213,6 +216,8 @@ def test_noise_on_the_levels_with_true_first_rows_is_not_decoded(seed, step):
         (np.full((50, 50), 7, np.uint8), "no block"),
         (np.full((50, 50), np.nan), "no block"),
         (np.full((50, 50), np.inf, np.float32), "no block"),
+        (np.full((50, 50), 0x7F800001, np.uint32).view("float32"), "no block"),  # signals
+        (np.full((50, 50), 1e308) * np.tile(SYNC > 0, (50, 7))[:, :50], "no block"),
         (np.tile(SYNC, (64, 8)), "no block"),
         (tile(SPEC, *KEY)[:7], r"a whole block has 8 rows and columns; got the shape \(7, 59\)"),
         (tile(SPEC, *KEY)[1:15, 1:15], "no block"),

@@ -113,6 +113,7 @@ def test_ome_says_what_the_axes_and_where_the_planes_are(tmp_path):
     spec = Spec([5], [0, 1], [2, 3, 4], (8, 6), fovs=[1, 4], voxel_size=(2.0, 0.5, 0.25))
     write(spec, Layout.single_file(), tmp_path)
     with tifffile.TiffFile(tmp_path / "fov4.tiff") as file:
+        assert 'Creator="starfish_fetch synth"' in file.ome_metadata
         pixels = tifffile.xml2dict(file.ome_metadata)["OME"]["Image"]["Pixels"]
         assert file.series[0].get_axes(squeeze=False)[:3] == "TCZ"
     assert [pixels[f"Size{axis}"] for axis in "TCZYX"] == [1, 2, 3, 8, 6]
@@ -272,6 +273,62 @@ def test_keyboard_interrupt_of_the_main_thread_stops_the_workers(tmp_path, writt
         write(SPEC, Layout.per_tile(), tmp_path, workers=2)
     left = contents(tmp_path)
     assert not [path for path in left if path.endswith((".tiff.partial", ".new"))]
+
+
+def test_an_error_ends_the_files_that_other_workers_are_at(tmp_path, monkeypatch):
+    spec = Spec(2, 1, 9, (6, 5))
+    begun, told, made = threading.Event(), threading.Event(), []
+    real = tiffs.tile
+
+    class Pool(write_module.ThreadPoolExecutor):
+        def shutdown(self, *args, **kwargs):
+            told.set()
+            super().shutdown(*args, **kwargs)
+
+    def tile(spec, fov, r, c, z):
+        if r == 0:
+            assert begun.wait(20)
+            raise OSError(errno.EIO, "Input/output error")
+        begun.set()
+        assert told.wait(20)
+        made.append(z)
+        return real(spec, fov, r, c, z)
+
+    monkeypatch.setattr(tiffs, "tile", tile)
+    monkeypatch.setattr(write_module, "ThreadPoolExecutor", Pool)
+    with pytest.raises(OSError, match="Input/output error") as caught:
+        write(spec, Layout.per_round(), tmp_path, workers=2)
+    assert "while writing 'fov0_r0.tiff' (fov=0, 9 tiles)" in caught.value.__notes__
+    assert made == [0]
+    assert contents(tmp_path) == {}
+
+
+def test_nothing_follows_a_torn_line_in_the_journal(tmp_path):
+    journals = importlib.import_module("synth._journal")
+    manifests = importlib.import_module("synth._manifest")
+    manifest = manifests.Manifest(SPEC, per_round(), manifests.Options(), {})
+    record = manifests.FileRecord("0" * 64, 1)
+    with journals.Journal(tmp_path, manifest, {"first": record}) as journal:
+        flush = journal._file.flush
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(journals, "_entry", lambda *entry: '["torn", {"sha')
+            patch.setattr(journal, "_file", Torn(journal._file))
+            with pytest.raises(OSError, match="No space"):
+                journal.note("second", record)
+        flush()
+        with pytest.raises(OSError, match="could not be written"):
+            journal.note("third", record)
+    assert journals.read_journal(tmp_path).files == {"first": record}
+
+
+class Torn:
+    """A file that takes what it is given, and then has no room to flush it."""
+
+    def __init__(self, file):
+        self.write = file.write
+
+    def flush(self):
+        raise OSError(errno.ENOSPC, "No space left on device")
 
 
 @pytest.mark.parametrize("free", [0, 100, 3000, 6000])
