@@ -1,0 +1,29 @@
+"""``starfish-fetch``, the command line.
+
+Nothing imports this package; it, and of ``starfish_fetch`` it alone with ``testing``, imports
+``synth``.
+"""
+
+from __future__ import annotations
+
+import sys
+
+__all__ = ["main"]
+
+
+def main() -> None:
+    """Run the command that the process was started with, and exit with its status."""
+    try:
+        from starfish_fetch.cli._app import run
+    except ImportError as error:
+        if (error.name or "").partition(".")[0] not in ("click", "rich"):
+            raise
+        print(
+            f"error: the command line needs {error.name}: pip install 'starfish-fetch[cli]'",
+            file=sys.stderr,
+        )
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("error: interrupted", file=sys.stderr)
+        sys.exit(130)
+    run()

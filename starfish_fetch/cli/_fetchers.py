@@ -1,0 +1,207 @@
+"""What a command is to load: a fetcher, and the labels and tile shape of its image."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from importlib import import_module
+from importlib.util import module_from_spec, spec_from_file_location
+from operator import attrgetter
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from starfish_fetch.axes import Axes, Extent
+from starfish_fetch.cli._errors import Failure, asked, one_line
+from starfish_fetch.cli._synth import open_dataset
+
+if TYPE_CHECKING:
+    from synth import Dataset
+
+__all__ = ["Labels", "Subject", "find"]
+
+_FORMS = "path/to/file.py:factory, package.module:factory, or the folder of a synth dataset"
+
+
+@dataclass(frozen=True)
+class Labels:
+    """What the options say of the image; None where they say nothing."""
+
+    rounds: Sequence[int] | None = None
+    chs: Sequence[int] | None = None
+    zplanes: Sequence[int] | None = None
+    size: tuple[int, int] | None = None
+    fov: int | None = None
+
+    def missing(self) -> list[str]:
+        """Return the options, other than --fov, that were not given."""
+        names = ("rounds", "chs", "zplanes", "size")
+        return [f"--{name}" for name in names if getattr(self, name) is None]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is to be loaded.
+
+    Parameters
+    ----------
+    fetcher : TileFetcher
+        Fresh.
+    extent : Extent
+        Labels and tile shape.
+    dataset : Dataset or None
+        That knows every pixel, if there is one.
+    root : path or None
+        The folder that the fetcher reads from, if it is known.
+    """
+
+    fetcher: Any
+    extent: Extent
+    dataset: Dataset | None
+    root: Path | None
+
+
+def find(reference: str, like: Path | None, labels: Labels) -> Subject:
+    """Return the fetcher that a command line names.
+
+    Parameters
+    ----------
+    reference : str
+        ``path/to/file.py:factory``, ``package.module:factory``, or a synth dataset's folder.
+    like : path, optional
+        A synth dataset with the same image.
+    labels : Labels
+        What the options say of the image.
+
+    Raises
+    ------
+    click.UsageError
+        If there is no such thing, or its extent is not known.
+    """
+    place, colon, name = reference.rpartition(":")
+    folder = Path(reference)
+    if folder.is_dir() or not colon:
+        if not folder.exists():
+            raise click.UsageError(f"there is no {reference!r}; give {_FORMS}")
+        given = len(labels.missing()) < 4
+        if like is not None or given:
+            raise click.UsageError(
+                f"{reference!r} is a dataset, which knows its labels: leave out "
+                + ("--like" if like is not None else "--rounds, --chs, --zplanes and --size")
+            )
+        dataset = open_dataset(folder)
+        extent = _extent_of(dataset, labels)
+        return Subject(dataset.fetcher(extent.fov), extent, dataset, folder)
+    # What the command line alone can tell is told before anybody's code runs.
+    oracle = None if like is None else open_dataset(like)
+    if oracle is not None and len(labels.missing()) < 4:
+        raise click.UsageError(
+            "--like gives the labels: leave out --rounds, --chs, --zplanes, --size"
+        )
+    fetcher = _make(place, name)
+    if oracle is not None:
+        return Subject(fetcher, _extent_of(oracle, labels), oracle, None)
+    return Subject(fetcher, _extent_from(fetcher, labels), None, None)
+
+
+def _extent_of(dataset: Dataset, labels: Labels) -> Extent:
+    with asked("--fov"):
+        return dataset.extent(dataset.spec.fovs[0] if labels.fov is None else labels.fov)
+
+
+def _extent_from(fetcher: Any, labels: Labels) -> Extent:
+    missing = labels.missing()
+    if not missing:
+        assert labels.size is not None
+        rows, columns = labels.size
+        with asked():
+            return Extent(
+                {Axes.Y: rows, Axes.X: columns},
+                labels.fov or 0,
+                labels.rounds,  # type: ignore[arg-type]
+                labels.chs,  # type: ignore[arg-type]
+                labels.zplanes,  # type: ignore[arg-type]
+            )
+    own = getattr(fetcher, "extent", None)
+    if own is None or len(missing) < 4:
+        raise click.UsageError(
+            f"the extent is not known: give {', '.join(missing)}, or --like with a dataset, or the "
+            "fetcher an attribute 'extent'"
+        )
+    try:
+        extent = Extent(own.tile_shape, own.fov, own.rounds, own.chs, own.zplanes)
+    except (AttributeError, TypeError, ValueError) as error:
+        raise click.UsageError(f"the fetcher's extent is none: {one_line(error)}") from error
+    return extent if labels.fov is None else replace(extent, fov=labels.fov)
+
+
+def _make(place: str, name: str) -> Any:
+    module = _module(place)
+    try:
+        factory = attrgetter(name)(module)
+    except AttributeError:
+        raise click.UsageError(f"{place} has no {name!r}") from None
+    if not callable(factory):
+        raise click.UsageError(
+            f"{place}:{name} is {factory!r:.80}; name a function or a class that returns a fetcher"
+        )
+    fetcher = factory()
+    if not hasattr(fetcher, "get_tile"):
+        raise click.UsageError(
+            f"{place}:{name} returned {fetcher!r:.80}, which has no 'get_tile': it is no fetcher"
+        )
+    return fetcher
+
+
+def _module(place: str) -> ModuleType:
+    path = Path(place)
+    if path.suffix == ".py":
+        if not path.is_file():
+            raise click.UsageError(f"there is no file {place!r}")
+        _import_from(path.resolve().parent)
+        try:
+            return _module_at(path.resolve())
+        except Exception as error:
+            raise Failure(_where(error, str(path.resolve()), place)) from error
+    _import_from(Path.cwd())
+    try:
+        return import_module(place)
+    except ModuleNotFoundError as error:
+        if error.name and f"{place}.".startswith(f"{error.name}."):
+            raise click.UsageError(f"there is no module {place!r}; give {_FORMS}") from error
+        raise Failure(_where(error, "", place)) from error
+    except (TypeError, ValueError) as error:  # a relative or an empty name
+        if place and not place.startswith("."):
+            raise Failure(_where(error, "", place)) from error
+        raise click.UsageError(f"{place!r} is no module; give {_FORMS}") from error
+    except Exception as error:
+        raise Failure(_where(error, "", place)) from error
+
+
+def _import_from(folder: Path) -> None:
+    """Let a fetcher's code import what lies beside it, as a script can."""
+    if str(folder) not in sys.path:
+        sys.path.insert(0, str(folder))
+
+
+def _module_at(path: Path) -> ModuleType:
+    # The name is one that no import statement has.
+    spec = spec_from_file_location(f"<starfish-fetch {path.stem}>", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def _where(error: Exception, path: str, place: str) -> str:
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [frame.lineno for frame in frames if path and os.path.samefile(frame.filename, path)]
+    line = f", line {lines[-1]}" if lines else ""
+    return f"{place} cannot be imported: {one_line(error)}{line}"

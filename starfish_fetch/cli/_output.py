@@ -1,0 +1,74 @@
+"""What a command prints: text and tables for people, JSON for programs."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+
+__all__ = ["console", "echo_json", "echo_warning", "in_units", "replacing", "wants_progress"]
+
+_UNWRAPPED = 10_000
+
+
+def console() -> Console:
+    """Return a console on stdout that wraps at a terminal's width, and nowhere else."""
+    return Console(
+        width=None if sys.stdout.isatty() else _UNWRAPPED,
+        highlight=False,
+        markup=False,
+        emoji=False,
+    )
+
+
+def echo_json(report: Mapping[str, Any]) -> None:
+    """Print one JSON object."""
+    click.echo(json.dumps(report, indent=1, allow_nan=False))
+
+
+def echo_warning(message: str) -> None:
+    """Print a warning in one line on stderr."""
+    click.echo("warning: " + " ".join(message.split()), err=True)
+
+
+def wants_progress() -> bool:
+    """Return whether somebody watches stderr."""
+    return sys.stderr.isatty()
+
+
+def in_units(count: int) -> str:
+    """Return a number of bytes in words.
+
+    Examples
+    --------
+    >>> in_units(999), in_units(15_728_640)
+    ('999 bytes', '15.7 MB')
+    """
+    if count < 1000:
+        return f"{count} bytes"
+    value, unit = count / 1000, "kB"
+    for larger in ("MB", "GB", "TB"):
+        if value < 1000:
+            break
+        value, unit = value / 1000, larger
+    return f"{value:.1f} {unit}"
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a path beside another, whose place the file takes if it is there and all went well."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        yield temporary
+        if temporary.exists():
+            os.replace(temporary, path)
+    finally:
+        with suppress(OSError):
+            temporary.unlink()

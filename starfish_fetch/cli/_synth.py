@@ -1,0 +1,198 @@
+"""``starfish-fetch synth``: write a known dataset, verify one."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from starfish_fetch.cli._errors import Group, asked
+from starfish_fetch.cli._options import (
+    INNER,
+    LABELS,
+    LABELS_SYNTAX,
+    PRESETS,
+    compression_from,
+    image_options,
+    json_option,
+    layout_from,
+    spec_from,
+)
+from starfish_fetch.cli._output import echo_json, in_units, wants_progress
+
+if TYPE_CHECKING:
+    from synth import Dataset
+
+__all__ = ["open_dataset", "synth"]
+
+_BYTE_ORDERS = {"little": "<", "big": ">", "<": "<", ">": ">"}
+
+
+@click.group(cls=Group, invoke_without_command=True)
+@click.pass_context
+def synth(ctx: click.Context) -> None:
+    """Write 5-D images of which every pixel is known, and verify them."""
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
+
+
+@synth.command(
+    epilog="\b\nExamples:\n"
+    "  starfish-fetch synth write data --rounds 4 --chs 3 --zplanes 5 \\\n"
+    "      --size 120x30 --layout per-round\n"
+    "  starfish-fetch synth write data --rounds 1-4 --chs 0,2 --zplanes=-3..5 \\\n"
+    "      --size 64 --layout 'r{r}_c{c}.tiff' --inner z\n\n" + LABELS_SYNTAX
+)
+@click.argument("root", type=click.Path(file_okay=False, path_type=Path))
+@image_options({})
+@click.option(
+    "--fovs", type=LABELS, default="1", show_default=True, help="Labels of the fields of view."
+)
+@click.option(
+    "--layout",
+    required=True,
+    metavar="NAME|TEMPLATE",
+    help=f"How the image is cut into files: {', '.join(PRESETS)}, or a template of paths with "
+    "the fields {fov}, {r}, {c}, {z}.",
+)
+@click.option("--inner", type=INNER, help="Axes inside each file of a template, slowest first.")
+@click.option("--bigtiff", is_flag=True, help="Write BigTIFF, which files of 4 GiB need.")
+@click.option(
+    "--byteorder",
+    type=click.Choice(list(_BYTE_ORDERS)),
+    default="little",
+    show_default=True,
+    help="Of the files.",
+)
+@click.option("--no-ome", is_flag=True, help="Leave the OME-XML description out of the files.")
+@click.option("--workers", type=click.IntRange(min=1), help="Files written at the same time.")
+@json_option
+def write(
+    root: Path,
+    layout: str,
+    inner: tuple[str, ...] | None,
+    compression: str,
+    bigtiff: bool,
+    byteorder: str,
+    no_ome: bool,
+    workers: int | None,
+    as_json: bool,
+    **image: Any,
+) -> None:
+    """Write a 5-D image into the folder ROOT, as TIFF files in any layout.
+
+    Files appear whole or not at all; after an interruption, the same command writes what is
+    missing.
+    """
+    import synth
+
+    spec, cut = spec_from(**image), layout_from(layout, inner)
+    with asked():
+        paths = [path for path, _, _ in cut.files(spec.extent(spec.fovs[0]), spec.fovs)]
+    there = sum((root / path).exists() for path in paths)
+    start = time.perf_counter()
+    with asked():
+        dataset = synth.write(
+            spec,
+            cut,
+            root,
+            compression=compression_from(compression),
+            bigtiff=bigtiff,
+            byteorder=_BYTE_ORDERS[byteorder],  # type: ignore[arg-type]
+            ome=not no_ome,
+            workers=workers,
+            progress=wants_progress(),
+        )
+    _report_write(dataset, there, time.perf_counter() - start, as_json)
+
+
+def _report_write(dataset: Dataset, there: int, seconds: float, as_json: bool) -> None:
+    spec = dataset.spec
+    counts = [len(one) for one in (spec.fovs, spec.rounds, spec.chs, spec.zplanes)]
+    tiles = counts[0] * counts[1] * counts[2] * counts[3]
+    files = len(dataset.files)
+    nbytes = sum(record.bytes for record in dataset.files.values())
+    if as_json:
+        echo_json(
+            {
+                "command": "synth write",
+                "ok": True,
+                "root": str(dataset.root),
+                "image": spec.to_json(),
+                "template": dataset.layout.template,
+                "inner": [str(axis) for axis in dataset.layout.inner],
+                "files": files,
+                "files_already_there": there,
+                "tiles": tiles,
+                "bytes": nbytes,
+                "seconds": seconds,
+            }
+        )
+        return
+    rows, columns = spec.tile_shape
+    before = f" ({there} of them were there)" if there else ""
+    click.echo(
+        f"{dataset.root}: {files} files{before}, {tiles} tiles of {rows} x {columns} pixels, "
+        f"{in_units(nbytes)}"
+    )
+    click.echo(
+        f"fovs {_listed(spec.fovs)}; rounds {_listed(spec.rounds)}; chs {_listed(spec.chs)}; "
+        f"zplanes {_listed(spec.zplanes)}; {spec.dtype}, {spec.content}, seed {spec.seed}"
+    )
+    inner = ", ".join(dataset.layout.inner) or "one tile"
+    click.echo(f"layout {dataset.layout.template} with {inner} inside; {seconds:.2f} s")
+
+
+def _listed(labels: Sequence[int]) -> str:
+    shown = [str(label) for label in labels]
+    return ",".join([*shown[:6], "...", shown[-1]] if len(shown) > 8 else shown)
+
+
+@synth.command(epilog="\b\nExample:\n  starfish-fetch synth verify data")
+@click.argument("root", type=click.Path(path_type=Path))
+@json_option
+@click.pass_context
+def verify(ctx: click.Context, root: Path, as_json: bool) -> None:
+    """Compare every file and pixel of the dataset in ROOT with what was written.
+
+    Lists each problem, one line each; exit status 1 if there is any.
+    """
+    result = open_dataset(root).verify(progress=wants_progress())
+    if as_json:
+        echo_json(
+            {
+                "command": "synth verify",
+                "ok": result.ok,
+                "root": str(root),
+                "files": result.files,
+                "tiles": result.tiles,
+                "problems": [
+                    {
+                        "path": one.path,
+                        "fov": one.fov,
+                        "tile": None if one.tile is None else one.tile._asdict(),
+                        "message": one.message,
+                    }
+                    for one in result.problems
+                ],
+            }
+        )
+    else:
+        for one in result.problems:
+            click.echo(" ".join(str(one).splitlines()))
+        verdict = "every pixel is right" if result.ok else f"{len(result.problems)} problems"
+        click.echo(f"{root}: {result.files} files, {result.tiles} tiles: {verdict}")
+    ctx.exit(0 if result.ok else 1)
+
+
+def open_dataset(root: Path) -> Dataset:
+    """Open a dataset; that there is none is the fault of who gave the command."""
+    from synth import Dataset
+
+    try:
+        return Dataset.open(root)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise click.UsageError(f"{root} holds no dataset: {error.strerror}") from error
