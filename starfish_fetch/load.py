@@ -5,7 +5,6 @@ This is the only module that asks a fetcher for pixels.
 
 from __future__ import annotations
 
-import os
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -16,13 +15,14 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from starfish_fetch.axes import Axes, Extent, TileKey, tile_shape_of
+from starfish_fetch.cpus import available_cpus
 from starfish_fetch.crop import Window
 from starfish_fetch.errors import DataFormatWarning, note_tile
 from starfish_fetch.intensity import converter, copy_into
 from starfish_fetch.plan import LoadPlan
 from starfish_fetch.verify import PhysicalCoordinates, TileVerifier, as_array
 
-__all__ = ["Loader", "OnError", "available_cpus"]
+__all__ = ["Loader", "OnError"]
 
 OnError = Literal["raise", "fill"]
 Positions = NDArray[np.intp]
@@ -32,14 +32,6 @@ Advance = Callable[[int], object]
 _CHUNK = 1 << 12
 _BATCH_TILES = 64
 _BATCH_BYTES = 1 << 22
-
-
-def available_cpus() -> int:
-    """Return how many CPUs this process may use."""
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:
-        return os.cpu_count() or 1
 
 
 class _WiderDtypeError(Exception):

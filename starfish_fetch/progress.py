@@ -1,4 +1,4 @@
-"""A progress bar for what takes long, on stderr."""
+"""A progress bar for what takes long, on stderr, at a terminal or in a notebook."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ __all__ = ["progress_bar"]
 @contextmanager
 def progress_bar(
     shown: bool, description: str, total: int, *, in_bytes: bool = False
-) -> Iterator[Callable[[int], None] | None]:
+) -> Iterator[Callable[[int], None]]:
     """Show how far a long task is, with its rate and the time that remains.
 
     Parameters
     ----------
     shown : bool
-        Whether to show anything.
+        Whether to show anything; nothing is shown where stderr is neither a terminal nor a
+        notebook.
     description : str
         What is counted.
     total : int
@@ -29,9 +30,8 @@ def progress_bar(
 
     Yields
     ------
-    callable or None
-        To be called, from any thread, with what was done since the last call; None if nothing is
-        shown.
+    callable
+        To be called, from any thread, with what was done since the last call.
 
     Raises
     ------
@@ -39,7 +39,7 @@ def progress_bar(
         Without rich, if a bar is to be shown.
     """
     if not shown:
-        yield None
+        yield lambda done: None
         return
     try:
         from rich.console import Console
@@ -54,8 +54,12 @@ def progress_bar(
         )
     except ImportError:
         raise require("rich", "cli", "a progress bar") from None
+    console = Console(stderr=True)
+    if not (console.is_terminal or console.is_jupyter):
+        yield lambda done: None
+        return
     counts = (DownloadColumn(), TransferSpeedColumn()) if in_bytes else (MofNCompleteColumn(),)
     columns = (TextColumn("{task.description}"), BarColumn(), *counts, TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as progress:
+    with Progress(*columns, console=console) as progress:
         task = progress.add_task(description, total=total)
         yield lambda done: progress.update(task, advance=done)

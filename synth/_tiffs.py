@@ -82,6 +82,9 @@ def write_tiff(
             shape=(*layout.inner_shape(spec.extent(fov)), *spec.tile_shape),
             dtype=dtype,
             photometric="minisblack",
+            # Else tifffile takes tiles of one column for samples of the axis before.
+            planarconfig="contig",
+            extrasamples=(),
             compression=_TAG_NAMES[options.compression],
             maxworkers=1,
             software=_SOFTWARE,

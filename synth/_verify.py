@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from starfish_fetch.axes import TileKey
+from starfish_fetch.progress import progress_bar
 from synth._decode import decode
 from synth._manifest import FileRecord, Manifest, planned_files
-from synth._progress import progress_over
 from synth._tiffs import digest
 from synth.pixels import tile
 
@@ -79,9 +79,7 @@ def verify(root: Path, manifest: Manifest, *, progress: bool) -> Verification:
     files = planned_files(manifest.spec, manifest.layout)
     total = sum(record.bytes for record in manifest.files.values())
     problems: list[Problem] = []
-    with progress_over(
-        total, "verifying", shown=progress, purpose="Dataset.verify(progress=True)"
-    ) as advance:
+    with progress_bar(progress, "verifying", total, in_bytes=True) as advance:
         for path, fov, keys in files:
             record = manifest.files[path]
             for key, message in _file_problems(root / path, manifest, record, fov, keys):

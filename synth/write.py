@@ -13,8 +13,10 @@ from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from starfish_fetch.axes import TileKey
+from starfish_fetch.cpus import available_cpus
 from starfish_fetch.errors import require
 from starfish_fetch.layout import Layout
+from starfish_fetch.progress import progress_bar
 from synth._journal import Journal, read_journal
 from synth._manifest import (
     JOURNAL_NAME,
@@ -26,7 +28,6 @@ from synth._manifest import (
     read_manifest,
     write_whole,
 )
-from synth._progress import progress_over
 from synth._tiffs import LARGEST_CLASSIC, digest, write_tiff
 from synth.dataset import Dataset
 from synth.spec import Spec
@@ -109,12 +110,8 @@ def write(
     _check(spec, files, options)
     _require_codec(options)
     manifest = Manifest(spec, layout, options, {})
-    with progress_over(
-        len(files) * _file_bytes(spec, files),
-        "writing",
-        shown=bool(progress),
-        purpose="synth.write(progress=True)",
-    ) as advance:
+    total = len(files) * _file_bytes(spec, files)
+    with progress_bar(progress, "writing", total, in_bytes=True) as advance:
         return _write(root, manifest, files, workers, advance)
 
 
@@ -287,9 +284,7 @@ def _require_codec(options: Options) -> None:
 
 def _workers(given: int | None) -> int:
     if given is None:
-        affinity = getattr(os, "sched_getaffinity", None)
-        available = len(affinity(0)) if affinity else os.cpu_count() or 1
-        return min(4, available)
+        return min(4, available_cpus())
     if isinstance(given, bool) or not isinstance(given, int) or given < 1:
         raise ValueError(f"workers must be an int of at least 1; got {given!r}")
     return given

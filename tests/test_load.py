@@ -566,7 +566,10 @@ class PicklableFetcher(ArrayFetcher):
         return super().pixels_of(key)
 
 
-def test_progress_goes_to_stderr_and_counts_every_tile(capsys):
+def test_progress_goes_to_stderr_and_counts_every_tile(capsys, monkeypatch):
+    stack_of(fetcher_of(), progress=True).load()
+    assert capsys.readouterr().err == ""
+    monkeypatch.setenv("FORCE_COLOR", "1")
     stack_of(fetcher_of(), progress=True).load()
     captured = capsys.readouterr()
     assert captured.out == ""

@@ -382,9 +382,11 @@ def test_a_damaged_file_is_an_error_that_names_file_and_tile(tmp_path, damage, e
 def test_damaged_compressed_pixels_are_an_error(tmp_path, compression, damage):
     write_rounds(tmp_path, image(SHAPE), metadata=None, compression=compression)
     damage(tmp_path / "r1.tif")
-    with TiffTileFetcher(tmp_path, PER_ROUND, extent_of(), dtype="u2") as fetcher:
-        with pytest.raises(SourceError, match=r"r1\.tif"):
-            stack_of(fetcher, workers=1).load()
+    with (
+        TiffTileFetcher(tmp_path, PER_ROUND, extent_of(), dtype="u2") as fetcher,
+        pytest.raises(SourceError, match=r"r1\.tif"),
+    ):
+        stack_of(fetcher, workers=1).load()
 
 
 def test_pixels_that_were_never_written_are_an_error(tmp_path):
