@@ -9,6 +9,9 @@ import pytest
 import starfish_fetch
 from starfish_fetch import ImageStack, MissingExtraError
 
+HEAVY = ["tifffile", "imageio", "xarray", "pandas", "starfish", "skimage", "matplotlib", "rich",
+         "click"]  # fmt: skip
+
 
 def run(script):
     return subprocess.run(
@@ -17,18 +20,17 @@ def run(script):
 
 
 def test_importing_loads_nothing_that_is_not_used():
-    heavy = "numpy tifffile imageio xarray pandas starfish skimage matplotlib rich click".split()
+    heavy = ["numpy", *HEAVY]
     loaded = run(f"import sys, starfish_fetch; print([n for n in {heavy} if n in sys.modules])")
     assert loaded == "[]\n"
 
 
 def test_a_stack_from_memory_needs_numpy_alone():
-    heavy = "tifffile imageio xarray pandas starfish skimage matplotlib rich click".split()
     loaded = run(
         "import sys, numpy\n"
         "from starfish_fetch import ImageStack\n"
         "ImageStack.from_numpy(numpy.zeros((1, 1, 1, 2, 2), 'f4')).sel({'y': 0})\n"
-        f"print([n for n in {heavy} if n in sys.modules])"
+        f"print([n for n in {HEAVY} if n in sys.modules])"
     )
     assert loaded == "[]\n"
 
