@@ -6,12 +6,12 @@ import errno
 import sys
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from typing import Any
 
 import click
 
-__all__ = ["Failure", "Group", "TerminatedError", "asked", "one_line"]
+__all__ = ["Failure", "Group", "TerminatedError", "asked", "one_line", "others_code"]
 
 _SELF_EXPLAINING = (OSError, ValueError, ImportError)
 
@@ -44,20 +44,24 @@ class Group(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; turn what it raises into a :class:`Failure`."""
         try:
+            return self._invoke(ctx)
+        except click.ClickException as error:
+            if ctx.parent is None and ctx.params.get("debug") and error.__cause__ is not None:
+                traceback.print_exception(error.__cause__)
+            raise
+
+    def _invoke(self, ctx: click.Context) -> Any:
+        try:
             return super().invoke(ctx)
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
-        except (Exception, KeyboardInterrupt, SystemExit) as error:
+        except TerminatedError as error:
+            raise TerminatedFailure("terminated") from error
+        except KeyboardInterrupt as error:
+            raise InterruptedFailure("interrupted") from error
+        except Exception as error:
             if isinstance(error, OSError) and error.errno == errno.EPIPE:
                 raise  # click ends quietly when nobody reads the output any more
-            if ctx.find_root().params.get("debug"):
-                traceback.print_exception(error)
-            if isinstance(error, KeyboardInterrupt):
-                if isinstance(error, TerminatedError):
-                    raise TerminatedFailure("terminated") from error
-                raise InterruptedFailure("interrupted") from error
-            if isinstance(error, SystemExit):
-                raise Failure(f"the fetcher's code ended with sys.exit({error.code!r})") from error
             hint = "" if isinstance(error, _SELF_EXPLAINING) else " (--debug shows where)"
             raise Failure(one_line(error) + hint) from error
 
@@ -82,6 +86,16 @@ def _message(error: click.ClickException) -> str:
     if isinstance(error, click.UsageError) and error.ctx is not None:
         message += f" (see '{error.ctx.command_path} --help')"
     return message
+
+
+@contextmanager
+def others_code() -> Iterator[None]:
+    """Within it, a fetcher's code can neither end the command well nor write into its output."""
+    try:
+        with redirect_stdout(sys.stderr):
+            yield
+    except SystemExit as error:
+        raise Failure(f"the fetcher's code called sys.exit({error.code!r})") from error
 
 
 @contextmanager

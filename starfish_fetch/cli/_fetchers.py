@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import traceback
 from collections.abc import Sequence
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from starfish_fetch.axes import Axes, Extent
-from starfish_fetch.cli._errors import Failure, asked, one_line
+from starfish_fetch.cli._errors import Failure, asked, one_line, others_code
 from starfish_fetch.cli._synth import open_dataset
 
 if TYPE_CHECKING:
@@ -103,7 +102,8 @@ def find(reference: str, like: Path | None, labels: Labels) -> Subject:
         raise click.UsageError(
             "--like gives the labels: leave out --rounds, --chs, --zplanes, --size"
         )
-    fetcher = _make(place, name)
+    with others_code():
+        fetcher = _make(place, name)
     if oracle is not None:
         return Subject(fetcher, _extent_of(oracle, labels), oracle, None)
     return Subject(fetcher, _extent_from(fetcher, labels), None, None)
@@ -202,6 +202,6 @@ def _module_at(path: Path) -> ModuleType:
 
 def _where(error: Exception, path: str, place: str) -> str:
     frames = traceback.extract_tb(error.__traceback__)
-    lines = [frame.lineno for frame in frames if path and os.path.samefile(frame.filename, path)]
+    lines = [frame.lineno for frame in frames if frame.filename == path]
     line = f", line {lines[-1]}" if lines else ""
     return f"{place} cannot be imported: {one_line(error)}{line}"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +17,7 @@ from starfish_fetch.cli._options import (
     SIZE,
     json_option,
 )
-from starfish_fetch.cli._output import echo_json, in_units, replacing, wants_progress
+from starfish_fetch.cli._output import echo_json, in_units, wants_progress
 
 if TYPE_CHECKING:
     from starfish_fetch.cli._run import Outcome, Request
@@ -43,7 +41,7 @@ __all__ = ["load"]
 @click.option("--rounds", type=LABELS, help="Labels of the rounds.")
 @click.option("--chs", type=LABELS, help="Labels of the channels.")
 @click.option("--zplanes", type=LABELS, help="Labels of the z-planes.")
-@click.option("--size", type=SIZE, help="Rows x columns of a tile, or N for NxN.")
+@click.option("--size", type=SIZE, metavar="YxX", help="Rows x columns of a tile, or N for NxN.")
 @click.option(
     "--fov", type=int, help="Label of the field of view.  [default: the dataset's first, or 0]"
 )
@@ -110,23 +108,13 @@ def load(
     if verify and subject.dataset is None:
         raise click.UsageError("--verify needs to know the pixels: give --like with a dataset")
     request = Request.of(subject, verify=verify, progress=wants_progress(), **options)
-    with _into(out) as target:
-        outcome = run(request, target)
+    outcome = run(request, out)
     saved = out if outcome.ok else None
     if as_json:
         echo_json(_as_json(fetcher, request, outcome, saved))
     else:
         _print(request, outcome, saved)
     ctx.exit(0 if outcome.ok else 1)
-
-
-@contextmanager
-def _into(out: Path | None) -> Iterator[Path | None]:
-    if out is None:
-        yield None
-        return
-    with replacing(out) as target:
-        yield target
 
 
 def _print(request: Request, outcome: Outcome, saved: Path | None) -> None:

@@ -169,6 +169,7 @@ def image_options(defaults: dict[str, str]) -> Callable[[Decorated], Decorated]:
         click.option(
             "--size",
             type=SIZE,
+            metavar="YxX",
             required="size" not in defaults,
             default=defaults.get("size"),
             show_default="size" in defaults,

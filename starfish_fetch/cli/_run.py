@@ -6,7 +6,8 @@ import errno
 import os
 import sysconfig
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -17,8 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from starfish_fetch.axes import Axes, Extent, TileKey, tile_shape_of
-from starfish_fetch.cli._errors import asked
+from starfish_fetch.cli._errors import asked, others_code
 from starfish_fetch.cli._fetchers import Subject
+from starfish_fetch.cli._output import replacing
 from starfish_fetch.cli._pixels import Comparison, compare
 from starfish_fetch.crop import CropParameters, Window
 from starfish_fetch.intensity import to_float32
@@ -126,20 +128,47 @@ class Outcome:
         return self.compared is None or (self.compared.ok and not self.missing)
 
 
-def run(request: Request, target: Path | None) -> Outcome:
+def run(request: Request, path: Path | None) -> Outcome:
     """Load, compare and save.
 
     Parameters
     ----------
     request : Request
         What to load.
-    target : path, optional
-        A file to write the stack to. It is not there afterwards if a pixel is wrong.
+    path : path, optional
+        The .npy file to save the stack in. If a pixel is wrong, what was there before stays.
     """
-    out = None
-    if target is not None and request.known_dtype is not None:
-        out = _mapped(target, request.shape, request.known_dtype)
-    with trace(request.subject.root) as seen:
+    if path is None:
+        return _load(request, None)
+    with replacing(path) as temporary:
+        out = None
+        if request.known_dtype is not None:
+            with _saving(path):
+                out = _mapped(temporary, request.shape, request.known_dtype)
+        outcome = _load(request, out)
+        with _saving(path):
+            if not outcome.ok:
+                temporary.unlink(missing_ok=True)
+            elif isinstance(out, np.memmap):
+                out.flush()
+            else:
+                with temporary.open("wb") as file:
+                    np.lib.format.write_array(file, outcome.array, allow_pickle=False)
+    return outcome
+
+
+@contextmanager
+def _saving(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        error.filename = str(path)
+        error.add_note("while saving the stack")
+        raise
+
+
+def _load(request: Request, out: NDArray[Any] | None) -> Outcome:
+    with trace(request.subject.root) as seen, others_code():
         start = time.perf_counter()
         stack = ImageStack.from_tilefetcher(
             request.subject.fetcher,
@@ -154,18 +183,8 @@ def run(request: Request, target: Path | None) -> Outcome:
     array = stack.to_numpy()
     compared = _compare(request, array) if request.verify else None
     opened = _data_files(seen)
-    outcome = Outcome(
-        stack, array, seconds, sum(opened.values()), len(opened), stack.missing, compared
-    )
-    if target is not None:
-        if not outcome.ok:
-            target.unlink(missing_ok=True)
-        elif isinstance(out, np.memmap):
-            out.flush()
-        else:
-            with target.open("wb") as file:
-                np.lib.format.write_array(file, array, allow_pickle=False)
-    return outcome
+    opens, files = sum(opened.values()), len(opened)
+    return Outcome(stack, array, seconds, opens, files, stack.missing, compared)
 
 
 def _compare(request: Request, array: NDArray[Any]) -> Comparison:
@@ -192,7 +211,6 @@ def _mapped(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray
             os.posix_fallocate(file.fileno(), 0, array.offset + prod(shape) * dtype.itemsize)
     except OSError as error:
         if error.errno not in (errno.EINVAL, errno.EOPNOTSUPP):
-            error.filename = error.filename or str(path)
             raise
         return None
     return array
