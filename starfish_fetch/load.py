@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from math import prod
 from typing import Any, Literal
 
@@ -142,11 +142,9 @@ class Loader:
         """The order in which tiles are asked for; asks the fetcher to name its sources."""
         if self._plan is None:
             labels = self.extent.rounds, self.extent.chs, self.extent.zplanes
-            source = getattr(self.fetcher, "source", None)
             sources = None
-            if source is not None:
-                fov = self.extent.fov
-                sources = tuple(source(fov, *key) for key in LoadPlan(*labels))
+            if callable(getattr(self.fetcher, "source", None)):
+                sources = tuple(map(self._source, LoadPlan(*labels)))
             self._plan = LoadPlan(
                 *labels,
                 group_by=self.group_by,
@@ -409,14 +407,21 @@ class Loader:
         )
         return self._array
 
+    def _source(self, key: TileKey) -> Hashable | None:
+        try:
+            source: Hashable | None = self.fetcher.source(self.extent.fov, *key)
+        except Exception as error:
+            note_tile(error, self.extent.fov, key)
+            raise
+        return source
+
     def _annotate(self, error: Exception, key: TileKey) -> None:
         """Add which tile an error is about, as a note, once."""
-        fov = self.extent.fov
         try:
-            source = self.fetcher.source(fov, *key)
+            source = self._source(key)
         except Exception:
             source = None
-        note_tile(error, fov, key, source)
+        note_tile(error, self.extent.fov, key, source)
 
 
 def _raise_first(errors: dict[int, BaseException]) -> None:

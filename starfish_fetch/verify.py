@@ -18,7 +18,7 @@ from starfish_fetch.intensity import intensity_range
 
 __all__ = ["PhysicalCoordinates", "TileVerifier", "as_array", "verify_intensities"]
 
-Pair = tuple[float, float]
+Pair = tuple[Any, Any]
 
 _COMPARABLE = (tuple, float, int, type(None))
 
@@ -218,14 +218,15 @@ def _named(key: TileKey) -> str:
 def _pair(name: str, value: Any) -> Pair:
     try:
         first, last = value
-        pair = float(first), float(last)
+        finite = math.isfinite(first) and math.isfinite(last)
     except (TypeError, ValueError):
         raise ValueError(
             f"the coordinate {name!r} is {value!r}; expected the pair (first, last) (C8)"
         ) from None
-    if not (math.isfinite(pair[0]) and math.isfinite(pair[1])):
+    if not finite:
         raise ValueError(f"the coordinate {name!r} is {value!r}; expected finite numbers (C8)")
-    return pair
+    # Of the type that was given: it decides how numpy.linspace rounds.
+    return first, last
 
 
 def _z_of(value: Any) -> float:

@@ -85,6 +85,24 @@ def test_sources_lead_where_no_order_is_given():
     assert given_order.asked() == list(expected_order(*LABELS, ("r",)))
 
 
+def test_a_source_that_is_no_method_is_no_source():
+    fetcher = fetcher_of()
+    fetcher.source = "a folder"
+    assert stack_of(fetcher).plan.sources is None
+    stack_of(fetcher).load()
+    assert fetcher.asked() == list(expected_order(*LABELS, ()))
+
+
+def test_an_error_in_source_names_the_tile():
+    class Broken(ArrayFetcher):
+        def source(self, fov, r, c, z):
+            return {}[z]
+
+    with pytest.raises(KeyError) as raised:
+        stack_of(fetcher_of(Broken)).load()
+    assert raised.value.__notes__ == ["tile (fov=0, round=1, ch=0, zplane=-2)"]
+
+
 def test_a_fetcher_is_called_positionally_and_needs_no_base_class():
     pixels = image()
 

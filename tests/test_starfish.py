@@ -99,6 +99,25 @@ def test_the_same_fetcher_gives_the_same_stack(fetcher, axes, group_by):
     assert_identical(*both(fetcher, group_by=group_by, axes=axes))
 
 
+@pytest.mark.parametrize("number", [int, float, np.float32, np.float16, np.int64, np.float64])
+def test_coordinates_of_any_number_type_are_the_same_to_the_bit(number):
+    class Tile:
+        shape = {"y": 12, "x": 9}
+
+        def __init__(self, key):
+            low, high = number(1), number(7) / number(3)
+            self.coordinates = {"xc": (low, high), "yc": (-high, low), "zc": (low, high + key[2])}
+
+        def tile_data(self):
+            return np.zeros((12, 9), np.uint8)
+
+    class Fetcher:
+        def get_tile(self, fov, *key):
+            return Tile(key)
+
+    assert_identical(*both(Fetcher()))
+
+
 @EITHER
 @pytest.mark.parametrize(
     "crop",
