@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
 __all__ = ["OrderPanel", "plot_orders", "require_matplotlib"]
 
-# Of the palette by Okabe and Ito, told apart with any kind of colour vision, and in grey.
-_COLOURS = ("#D55E00", "#0072B2", "#009E73", "#CC79A7")
+# Of the palette by Okabe and Ito, told apart with any kind of colour vision and in grey.
+_COLOURS = ("#E69F00", "#0072B2", "#009E73", "#CC79A7")
 _TEXT = "#222222"
 _INCHES = (16, 9)
 # Beside the longest bar there is room for its number.
-_WORST = 1.2
+_ROOM = 1.22
 
 
 @dataclass(frozen=True)
@@ -93,9 +93,11 @@ def plot_orders(
         milliseconds = {
             name: [1000 * one for one in seconds] for name, seconds in panel.seconds.items()
         }
-        handles = _bars(above, panel.orders, panel.opens, _WORST * _most(p.opens for p in panels))
-        slowest = 1000 * _most(p.seconds for p in panels)
-        _bars(below, panel.orders, milliseconds, _WORST * slowest)
+        most = _most(one.opens for one in panels)
+        handles = _bars(above, panel.orders, panel.opens, "{:d}", _ROOM * most)
+        longest = 1000 * _most(one.seconds for one in panels)
+        form = "{:.1f}" if longest < 100 else "{:.0f}"
+        _bars(below, panel.orders, milliseconds, form, _ROOM * longest)
         above.set_title(panel.title, fontsize=18, color=_TEXT, pad=10)
         above.set_xlabel("file opens per load", fontsize=16, color=_TEXT)
         below.set_xlabel("milliseconds per load", fontsize=16, color=_TEXT)
@@ -124,6 +126,7 @@ def _bars(
     subplot: Subplot,
     orders: Sequence[str],
     values: Mapping[str, Sequence[float]],
+    form: str,
     limit: float,
 ) -> list[Any]:
     height = 0.84 / len(values)
@@ -132,7 +135,7 @@ def _bars(
         shift = (number - (len(values) - 1) / 2) * height
         places = [place + shift for place in range(len(orders))]
         bars = subplot.barh(places, lengths, height, color=_COLOURS[number % len(_COLOURS)])
-        labels = [f"{length:.0f}" if length >= 10 else f"{length:.2g}" for length in lengths]
+        labels = [form.format(length) for length in lengths]
         subplot.bar_label(bars, labels, padding=3, fontsize=12.5, color=_TEXT)
         drawn.append(bars)
     subplot.set_yticks(range(len(orders)), orders)

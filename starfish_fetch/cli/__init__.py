@@ -16,10 +16,11 @@ def main() -> None:
     try:
         from starfish_fetch.cli._app import run
     except ImportError as error:
-        if (error.name or "").partition(".")[0] not in ("click", "rich"):
+        package = (error.name or "").partition(".")[0]
+        if package not in ("click", "rich"):
             raise
         print(
-            f"error: the command line needs {error.name}: pip install 'starfish-fetch[cli]'",
+            f"error: the command line needs {package}: pip install 'starfish-fetch[cli]'",
             file=sys.stderr,
         )
         sys.exit(2)

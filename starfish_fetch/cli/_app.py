@@ -25,6 +25,7 @@ __all__ = ["app", "run"]
 
 
 @click.group(
+    "starfish-fetch",
     cls=Group,
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"]},

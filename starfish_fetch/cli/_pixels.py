@@ -92,4 +92,5 @@ def _describe(pixels: NDArray[Any], truth: NDArray[Any], same: Any, key: TileKey
     from synth import decode
 
     source = decode(pixels)
-    return f"{line}; it holds {source}" if source.found and not source.untouched else line
+    itself = (source.fov, source.round, source.ch, source.zplane) == (fov, *key)
+    return f"{line}; it holds {source}" if source.found and not itself else line

@@ -31,7 +31,11 @@ __all__ = ["open_dataset", "synth"]
 _BYTE_ORDERS = {"little": "<", "big": ">", "<": "<", ">": ">"}
 
 
-@click.group(cls=Group, invoke_without_command=True)
+@click.group(
+    cls=Group,
+    invoke_without_command=True,
+    epilog="\b\nExample:\n  starfish-fetch synth write --help",
+)
 @click.pass_context
 def synth(ctx: click.Context) -> None:
     """Write 5-D images of which every pixel is known, and verify them."""
