@@ -12,8 +12,10 @@ import pytest
 import tifffile
 from test_cli import WRITE, in_process, run, said_in_one_line
 
-from starfish_fetch import ImageStack, to_float32
+from starfish_fetch import Extent, ImageStack, to_float32
+from starfish_fetch.cli import _run
 from starfish_fetch.cli._fetchers import Labels
+from starfish_fetch.cli._pixels import Comparison, compare
 from synth import Dataset
 
 PIXELS = 2 * 2 * 2 * 16 * 16
@@ -58,6 +60,7 @@ FETCHERS = """
     def with_exit(): return Fetcher(raises(SystemExit(0)))
     def with_interrupt(): return Fetcher(lambda: signal.raise_signal(signal.SIGINT))
     def with_termination(): return Fetcher(lambda: os.kill(os.getpid(), signal.SIGTERM))
+    def with_import(): return Fetcher(lambda: __import__("lazy_one"))
     def with_print(): return Fetcher(lambda: print("hello"))
     def fails(): raise RuntimeError("no microscope")
     def exits(): sys.exit(0)
@@ -150,6 +153,12 @@ def test_the_extent_comes_from_options_or_from_the_fetcher(mine):
     report = json.loads(run("load", "mine.py:Describes", "--json").stdout)
     assert (report["fov"], report["shape"]["z"]) == (7, 1)
     assert json.loads(run("load", "mine.py:Describes", "--fov", 8, "--json").stdout)["fov"] == 8
+
+
+def test_opens_are_those_of_data(mine, tmp_path):
+    (tmp_path / "lazy_one.py").write_text("")
+    report = json.loads(run("load", "mine.py:with_import", *SIZES, "--json").stdout)
+    assert (report["opens"], report["files"]) == (0, 0)
 
 
 def test_what_a_fetcher_prints_is_kept_out_of_the_report(mine):
@@ -312,8 +321,11 @@ def test_missing_tiles_can_be_filled(data, tmp_path):
     assert report["missing"][0] == {"round": 1, "ch": 0, "zplane": 0}
 
 
-def test_missing_tiles_are_not_verified(data, tmp_path):
+def test_missing_tiles_are_not_verified(data, tmp_path, monkeypatch):
     damage_missing(tmp_path / "data/fov0_r1.tiff")
+    assert run("load", "data", "--on-error", "fill", "--verify").exit_code == 1
+    # Not even if what they are filled with is right.
+    monkeypatch.setattr(_run, "_compare", lambda *load: Comparison(PIXELS, PIXELS, 0, ()))
     assert run("load", "data", "--on-error", "fill", "--verify").exit_code == 1
 
 
@@ -334,13 +346,25 @@ def test_verify_finds_wrong_pixels_and_saves_nothing(data, tmp_path):
     assert run("load", "data").exit_code == 0
 
 
-def test_verify_finds_another_dtype(data, tmp_path):
-    run(*WRITE[:2], "other", *WRITE[3:], "--dtype", "uint32", "--layout", "per-round")
-    (tmp_path / "same.py").write_text(
-        "from synth import Dataset\nmake = Dataset.open('data').fetcher"
+def test_pixels_of_another_dtype_are_wrong():
+    extent = Extent({"y": 2, "x": 3}, 0, [0], [4], [0])
+    truth = np.ones((2, 3), np.uint16)
+    assert compare(truth[None, None, None], extent, lambda key: truth).ok
+    compared = compare(truth[None, None, None], extent, lambda key: truth.astype(np.uint32))
+    assert not compared.ok
+    assert compared.problems == (
+        "tile (fov=0, round=0, ch=4, zplane=0) has the dtype uint16, not uint32",
     )
-    result = run("load", "same.py:make", "--like", "other", "--dtype", "own", "--verify")
-    assert result.exit_code == 1
+
+
+def test_no_more_than_some_wrong_tiles_are_described():
+    extent = Extent({"y": 2, "x": 3}, 0, range(5), range(4), [0])
+    compared = compare(
+        np.zeros((5, 4, 1, 2, 3)), extent, lambda key: np.full((2, 3), key.round + 0.0)
+    )
+    assert (compared.pixels, compared.right, compared.wrong_tiles) == (120, 24, 16)
+    assert len(compared.problems) == 11
+    assert compared.problems[-1] == "... and 6 more tiles"
 
 
 @pytest.mark.parametrize("reserves", [True, False])

@@ -76,8 +76,6 @@ class _Labels(_ParamType):
             if len(labels) + len(span) > _MOST_LABELS:
                 self.fail(f"{value!r} names more than {_MOST_LABELS:,} labels")
             labels += span
-        if len(set(labels)) < len(labels):
-            self.fail(f"{value!r} names a label more than once")
         return tuple(labels)
 
 

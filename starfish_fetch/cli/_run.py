@@ -228,5 +228,5 @@ def _data_files(seen: Trace) -> dict[str, int]:
     return {
         path: count
         for path, count in seen.by_source.items()
-        if not path.startswith(skipped) and not path.endswith(_CODE)
+        if not path.startswith(skipped) and not path.endswith(_CODE) and "__pycache__" not in path
     }
