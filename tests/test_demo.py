@@ -93,7 +93,7 @@ def test_output_to_a_file_is_plain_and_not_wrapped():
     assert "\x1b" not in result.stdout
     first = result.stdout.splitlines()[0]
     assert first.startswith("One image")
-    assert first.endswith("loads.")
+    assert first.endswith("Seconds: of one load.")
 
 
 def test_a_template_and_its_inner_axes():

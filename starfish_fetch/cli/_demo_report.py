@@ -59,7 +59,7 @@ class Report:
             "files in different ways. Each is loaded in every order (the axis named first is held "
             "longest; None leaves the order to the loader) by two fetchers: OneFileFetcher is "
             "written like the one in starfish's tutorial, TiffTileFetcher is this project's. Every "
-            f"pixel is compared with what was written. Seconds: the fastest of {self.repeat} loads."
+            f"pixel is compared with what was written. Seconds: {self._best_of()}."
         )
         for series in self.results:
             out.print()
@@ -170,9 +170,12 @@ class Report:
             list(panels.values()),
             _WHAT_IT_DOES,
             title="File opens and load time, by load order" if excess == 1 else changes,
-            caption=f"{self._image()}; fastest of {self.repeat} loads. The axis named first is "
+            caption=f"{self._image()}; {self._best_of()}. The axis named first is "
             "held longest; None leaves the order to the loader.",
         )
+
+    def _best_of(self) -> str:
+        return "of one load" if self.repeat == 1 else f"the fastest of {self.repeat} loads"
 
     def _image(self) -> str:
         spec = self.spec

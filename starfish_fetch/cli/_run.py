@@ -220,7 +220,6 @@ def _data_files(seen: Trace) -> dict[str, int]:
     """Return how often each file was opened, other than those of Python and of the system."""
     paths = sysconfig.get_paths()
     skipped = (
-        "/dev/",
         "/proc/",
         "/sys/",
         *(paths[name] for name in ("stdlib", "purelib", "platlib")),
