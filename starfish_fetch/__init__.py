@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from starfish_fetch.plan import Advice, LoadPlan, OrderPrediction
     from starfish_fetch.stack import ImageStack
     from starfish_fetch.tiff import TiffTileFetcher
-    from starfish_fetch.trace import trace
+    from starfish_fetch.tracing import trace
 
 _HOME = {
     "Advice": "plan",
@@ -55,7 +55,7 @@ _HOME = {
     "TileFetcher": "contract",
     "TileKey": "axes",
     "to_float32": "intensity",
-    "trace": "trace",
+    "trace": "tracing",
 }
 
 __all__ = [

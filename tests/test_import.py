@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -68,3 +69,8 @@ def test_a_missing_progress_bar_names_the_extra(monkeypatch):
     stack = ImageStack.from_tilefetcher(**arguments(ArrayFetcher(image())), progress=True)
     with pytest.raises(MissingExtraError, match=r"starfish-fetch\[cli\]"):
         stack.load()
+
+
+def test_public_names_are_not_hidden_by_modules_of_the_same_name():
+    modules = {path.stem for path in Path(starfish_fetch.__file__).parent.glob("*.py")}
+    assert not modules & set(starfish_fetch.__all__)

@@ -20,7 +20,7 @@ from starfish_fetch.cli._pixels import Comparison, compare
 from starfish_fetch.contract import FetchedTile, TileFetcher
 from starfish_fetch.intensity import to_float32
 from starfish_fetch.stack import ImageStack
-from starfish_fetch.trace import trace
+from starfish_fetch.tracing import trace
 
 if TYPE_CHECKING:
     from starfish_fetch.layout import Layout

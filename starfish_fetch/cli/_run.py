@@ -25,7 +25,7 @@ from starfish_fetch.cli._pixels import Comparison, compare
 from starfish_fetch.crop import CropParameters, Window
 from starfish_fetch.intensity import to_float32
 from starfish_fetch.stack import ImageStack
-from starfish_fetch.trace import Trace, trace
+from starfish_fetch.tracing import Trace, trace
 
 __all__ = ["Outcome", "Request", "run"]
 
