@@ -102,9 +102,8 @@ def test_the_same_fetcher_gives_the_same_stack(fetcher, axes, group_by):
 @pytest.mark.parametrize("number", [int, float, np.float32, np.float16, np.int64, np.float64])
 def test_coordinates_of_any_number_type_are_the_same_to_the_bit(number):
     class Tile:
-        shape = {"y": 12, "x": 9}
-
         def __init__(self, key):
+            self.shape = {"y": 12, "x": 9}
             low, high = number(1), number(7) / number(3)
             self.coordinates = {"xc": (low, high), "yc": (-high, low), "zc": (low, high + key[2])}
 
