@@ -36,6 +36,7 @@ def test_the_python_in_the_readme_runs_and_is_short(tmp_path, monkeypatch):
     names = {}
     exec(blocks[0], names)
     np.testing.assert_array_equal(names["stack"].to_numpy(), names["image"])
+    names["folder"].cleanup()
 
 
 @pytest.mark.parametrize("path", ["README.md", "docs"])
