@@ -40,14 +40,30 @@ C14
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from starfish_fetch.axes import Axes, Coordinates, CoordinateValue
 
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["FetchedTile", "TileFetcher"]
+__all__ = ["FetchedTile", "RowReader", "TileFetcher"]
+
+
+class RowReader(Protocol):
+    """Reads rows of a tile whose pixels lie in a file as they are, into memory of the caller's.
+
+    A tile's class may define ``row_reader(rows) -> RowReader | None`` beside ``tile_data``; the
+    loader then reads straight into the stack, or in blocks that stay in the processor's cache
+    until they are converted. None means that this tile cannot.
+    """
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of the pixels, with their byte order."""
+
+    def read(self, row: int, out: np.ndarray[Any, Any]) -> None:
+        """Fill a C-contiguous array with whole rows, the first being ``row`` of those wanted."""
 
 
 class FetchedTile:

@@ -15,10 +15,12 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from starfish_fetch.axes import Axes, Extent, TileKey, tile_shape_of
+from starfish_fetch.contract import RowReader
 from starfish_fetch.cpus import available_cpus
 from starfish_fetch.crop import Window
 from starfish_fetch.errors import DataFormatWarning, note_tile
-from starfish_fetch.intensity import converter, copy_into
+from starfish_fetch.helper import Helper
+from starfish_fetch.place import Place, Placer, StackArray, WiderDtypeError
 from starfish_fetch.plan import LoadPlan
 from starfish_fetch.verify import PhysicalCoordinates, TileVerifier, as_array
 
@@ -26,20 +28,11 @@ __all__ = ["Loader", "OnError"]
 
 OnError = Literal["raise", "fill"]
 Positions = NDArray[np.intp]
-Place = tuple[int, ...]
 Advance = Callable[[int], object]
 
 _CHUNK = 1 << 12
 _BATCH_TILES = 64
 _BATCH_BYTES = 1 << 22
-
-
-class _WiderDtypeError(Exception):
-    """Tiles that do not fit the array that an earlier tile's dtype made; they come along."""
-
-    def __init__(self, tiles: dict[Place, NDArray[Any]]) -> None:
-        super().__init__()
-        self.tiles = tiles
 
 
 class Loader:
@@ -102,8 +95,9 @@ class Loader:
         self.out = out
         tile_shape = tile_shape_of(extent.tile_shape)
         self._whole_tile = window.shape == tile_shape
+        self._whole_rows = window.shape[1] == tile_shape[1]
         self._verifier = TileVerifier(tile_shape, window, self._planes)
-        self._array: NDArray[Any] | None = None
+        self._stack = StackArray(self.shape, self.dtype, out, self._verifier)
         self._placed = np.zeros(self._planes, bool)
         self._plan: LoadPlan | None = None
         self._lock = threading.Lock()
@@ -220,14 +214,15 @@ class Loader:
         while True:
             try:
                 self._run_batches(on_error == "fill", advance)
-            except _WiderDtypeError as wider:
-                self._widen(wider.tiles)
+            except WiderDtypeError as wider:
+                self._widen(wider)
             else:
                 break
-        array = self._fill(fill_value, stacklevel + 1) if self.failures else self._array
-        assert array is not None
+        if self.failures:
+            self._fill(fill_value, stacklevel + 1)
         self._verifier.warn(stacklevel + 1)
-        return array
+        assert self._stack.array is not None
+        return self._stack.array
 
     def _batches(self, workers: int) -> Iterator[Positions]:
         """Yield the tiles in load order: for several workers, in whole groups."""
@@ -248,22 +243,25 @@ class Loader:
             yield order[start:stop]
 
     def _run_batches(self, fill: bool, advance: Advance | None) -> None:
+        allowed = self.workers or available_cpus()
         workers = 1
         if getattr(self.fetcher, "thread_safe", False):
-            workers = min(self.workers or available_cpus(), prod(self._planes))
+            workers = min(allowed, prod(self._planes))
+        helper = Helper() if allowed > 1 and workers == 1 else None
         batches = enumerate(self._batches(workers))
         turn = threading.Lock()
         errors: dict[int, BaseException] = {}
         self._stop = False
 
         def work() -> None:
+            placer = Placer(self._stack, helper)
             while not self._stop:
                 with turn:
                     number, batch = next(batches, (-1, None))
                 if batch is None:
                     return
                 try:
-                    self._load(batch, fill, advance)
+                    self._load(batch, placer, fill, advance)
                 except BaseException as error:  # raised again below, in the calling thread
                     errors[number] = error
                     self._stop = True
@@ -281,17 +279,16 @@ class Loader:
             for thread in threads:
                 if thread.ident is not None:
                     thread.join()
+            if helper is not None:
+                helper.close()
         _raise_first(errors)
 
-    def _load(self, batch: Positions, fill: bool, advance: Advance | None) -> None:
+    def _load(self, batch: Positions, placer: Placer, fill: bool, advance: Advance | None) -> None:
         """Load some tiles, one after another."""
         get_tile, fov = self.fetcher.get_tile, self.extent.fov
         declared, shape = self.extent.tile_shape, self.window.shape
-        verifier, placed = self._verifier, self._placed
-        array = self._array
-        convert: Callable[[NDArray[Any], NDArray[Any]], object] = copy_into
-        known_dtype: np.dtype[Any] | None = None
-        verify_range = False
+        verifier, placed, whole_tile = self._verifier, self._placed, self._whole_tile
+        reads_rows = self._whole_rows
         done = 0
         for key, place in self._tiles(batch):
             if self._stop:
@@ -306,37 +303,66 @@ class Loader:
                 tile = get_tile(fov, *key)
                 tile_shape = tile.shape
                 coordinates = tile.coordinates
-                data = tile.tile_data() if self._whole_tile else self._region(tile)
+                reader = self._row_reader(tile) if reads_rows else None
+                if reader is None:
+                    data = tile.tile_data() if whole_tile else self._region(tile)
             except Exception as error:
-                self._annotate(error, key)
-                if not fill:
-                    raise
-                with self._lock:
-                    self.failures[key] = error
+                self._failed(error, key, fill)
                 continue
             try:
-                if type(data) is not np.ndarray:
-                    data = as_array(data)
-                if data.shape != shape or tile_shape != declared:
-                    verifier.shapes(tile_shape, data)
+                if reader is not None:
+                    verifier.declared(tile_shape)
+                    dtype = reader.dtype
+                else:
+                    if type(data) is not np.ndarray:
+                        data = as_array(data)
+                    if data.shape != shape or tile_shape != declared:
+                        verifier.declared(tile_shape)
+                        verifier.pixels(data)
+                    dtype = data.dtype
                 verifier.coordinates(coordinates, place, key)
-                if data.dtype is not known_dtype:
-                    array = self._array_for(data, place, key)
-                    known_dtype = data.dtype
-                    convert = copy_into if self.dtype is None else converter(known_dtype)
-                    verify_range = known_dtype.kind in ("f" if self.dtype is None else "fi")
-                assert array is not None
-                destination = array[place]
-                convert(data, destination)
-                if verify_range:
-                    verifier.intensities(destination, key)
+                if dtype is not placer.dtype:
+                    placer.accept(dtype, key)
+                if reader is None:
+                    placer.place(data, place, key)
+                    placed[place] = True
+                    continue
+            except WiderDtypeError as wider:
+                if reader is None:
+                    wider.tiles[place] = data
+                raise
             except Exception as error:
-                if not isinstance(error, _WiderDtypeError):
-                    self._annotate(error, key)
+                self._annotate(error, key)
+                raise
+            try:
+                placer.read(reader, place)
+            except Exception as error:
+                self._failed(error, key, fill)
+                continue
+            try:
+                placer.verify_range(place, key)
+            except Exception as error:
+                self._annotate(error, key)
                 raise
             placed[place] = True
         if advance is not None:
             advance(done)
+
+    def _failed(self, error: Exception, key: TileKey, fill: bool) -> None:
+        """Raise what a fetcher raised, or keep it if its tile is to be filled."""
+        self._annotate(error, key)
+        if not fill:
+            raise error
+        with self._lock:
+            if self.failures:
+                # A traceback keeps the pixels alive that its frames hold; one is enough.
+                error.__traceback__ = None
+            self.failures[key] = error
+
+    def _row_reader(self, tile: Any) -> RowReader | None:
+        # Of the very class that has it: one derived from it may have overridden tile_data alone.
+        method = type(tile).__dict__.get("row_reader")
+        return None if method is None else method(tile, self.window.rows)
 
     def _tiles(self, positions: Positions) -> Iterator[tuple[TileKey, Place]]:
         index = np.unravel_index(positions, self._planes)
@@ -350,54 +376,27 @@ class Loader:
             return read_region(rows, columns)
         return as_array(tile.tile_data())[rows, columns]
 
-    def _array_for(self, data: NDArray[Any], place: Place, key: TileKey) -> NDArray[Any]:
-        """Return the stack's array, made by the first tile to need it."""
-        self._verifier.dtype(data.dtype, key)
-        with self._lock:
-            if self._array is None:
-                self._array = self.out
-            if self._array is None:
-                native = data.dtype.newbyteorder("=")
-                self._array = np.empty(self.shape, native if self.dtype is None else self.dtype)
-            if self.dtype is None and not np.can_cast(data.dtype, self._array.dtype, "safe"):
-                if self.out is not None:
-                    raise TypeError(f"out is {self.out.dtype}, which cannot hold {data.dtype}")
-                raise _WiderDtypeError({place: data})
-            return self._array
-
-    def _widen(self, tiles: dict[Place, NDArray[Any]]) -> None:
-        """Make room for tiles of greater precision, and place them."""
-        assert self._array is not None
-        dtypes = {data.dtype for data in tiles.values()}
-        self._array = self._array.astype(np.result_type(self._array.dtype, *dtypes))
+    def _widen(self, wider: WiderDtypeError) -> None:
+        self._stack.widen(wider)
+        placer = Placer(self._stack)
         labels = self.extent.rounds, self.extent.chs, self.extent.zplanes
-        for place, data in tiles.items():
+        for place, data in wider.tiles.items():
             key = TileKey(*(axis[index] for axis, index in zip(labels, place, strict=True)))
-            self._array[place] = data
-            if data.dtype.kind == "f":
-                try:
-                    self._verifier.intensities(self._array[place], key)
-                except ValueError as error:
-                    self._annotate(error, key)
-                    raise
+            try:
+                placer.accept(data.dtype, key)
+                placer.place(data, place, key)
+            except Exception as error:
+                self._annotate(error, key)
+                raise
             self._placed[place] = True
 
-    def _fill(self, fill_value: float, stacklevel: int) -> NDArray[Any]:
+    def _fill(self, fill_value: float, stacklevel: int) -> None:
         missing = [key for key in self.plan if key in self.failures]
         first = self.failures[missing[0]]
-        if self._array is None:
+        if self._stack.array is None:
             first.add_note(f"none of the {len(missing)} tiles could be had")
             raise first
-        try:
-            with np.errstate(all="raise"):
-                value = np.asarray(fill_value).astype(self._array.dtype)
-        except (OverflowError, FloatingPointError, TypeError, ValueError):
-            value = None
-        if value is None or not (value == fill_value or fill_value != fill_value):
-            raise ValueError(f"fill_value={fill_value!r} is no {self._array.dtype}")
-        for place, placed in np.ndenumerate(self._placed):
-            if not placed:
-                self._array[place] = value
+        self._stack.fill(self._placed, fill_value)
         warnings.warn(
             f"{len(missing)} of {len(self.plan)} tiles could not be had and are filled with "
             f"{fill_value}; see ImageStack.missing. The first: {first!r}, "
@@ -405,7 +404,6 @@ class Loader:
             DataFormatWarning,
             stacklevel=stacklevel + 1,
         )
-        return self._array
 
     def _source(self, key: TileKey) -> Hashable | None:
         try:
@@ -426,11 +424,14 @@ class Loader:
 
 def _raise_first(errors: dict[int, BaseException]) -> None:
     """Raise what ended a load: an interrupt, or the error of the first batch that has one."""
-    wider: dict[Place, NDArray[Any]] = {}
+    wider: WiderDtypeError | None = None
     in_order = [error for _, error in sorted(errors.items(), key=lambda item: item[0])]
     for error in sorted(in_order, key=lambda error: isinstance(error, Exception)):
-        if not isinstance(error, _WiderDtypeError):
+        if not isinstance(error, WiderDtypeError):
             raise error
-        wider.update(error.tiles)
-    if wider:
-        raise _WiderDtypeError(wider)
+        if wider is None:
+            wider = error
+        wider.tiles.update(error.tiles)
+        wider.dtype = np.result_type(wider.dtype, error.dtype)
+    if wider is not None:
+        raise wider

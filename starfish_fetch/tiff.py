@@ -19,7 +19,7 @@ from starfish_fetch.axes import (
     TileKey,
     tile_shape_of,
 )
-from starfish_fetch.contract import FetchedTile, TileFetcher
+from starfish_fetch.contract import FetchedTile, RowReader, TileFetcher
 from starfish_fetch.errors import note_tile
 from starfish_fetch.layout import Layout
 from starfish_fetch.tiff_file import TiffFiles
@@ -61,6 +61,14 @@ class TiffTile(FetchedTile):
         """Read some rows of the plane, and keep some columns of them."""
         start, stop, _ = rows.indices(self._fetcher._tile_shape[0])
         return self._read(slice(start, max(start, stop)))[:: rows.step or 1, columns]
+
+    def row_reader(self, rows: slice) -> RowReader | None:
+        """Return a reader of some rows, if the file holds them uncompressed and in one piece."""
+        try:
+            return self._fetcher._files.row_reader(self._path, self._page, rows)
+        except Exception as error:
+            note_tile(error, self._fov, self._key, self._path)
+            raise
 
     def _read(self, rows: slice) -> NDArray[Any]:
         try:

@@ -61,6 +61,25 @@ class _OpenFile:
             os.close(self.descriptor)
 
 
+class _Rows:
+    """Reads rows of one plane from their place in the file."""
+
+    __slots__ = ("_file", "_offset", "_path", "_row_bytes", "dtype")
+
+    def __init__(
+        self, file: _OpenFile, header: _Header, path: str, page: int, rows: slice, columns: int
+    ) -> None:
+        self._file = file
+        self._path = path
+        self.dtype = header.dtype
+        self._row_bytes = columns * header.dtype.itemsize
+        self._offset = header.offsets[page] + rows.start * self._row_bytes
+
+    def read(self, row: int, out: NDArray[Any]) -> None:
+        offset = self._offset + row * self._row_bytes
+        _read_into(self._file.descriptor, out, offset, self._path)
+
+
 class TiffFiles:
     """Reads planes of TIFF files that are all alike. Safe from several threads.
 
@@ -121,13 +140,24 @@ class TiffFiles:
             If it is compressed in a way that needs imagecodecs.
         """
         file, header = self._file(path)
-        if header.offsets:
-            columns = self._shape[1]
-            pixels = np.empty((rows.stop - rows.start, columns), header.dtype)
-            offset = header.offsets[page] + rows.start * columns * header.dtype.itemsize
-            _read_into(file.descriptor, pixels, offset, path)
-            return pixels
-        return self._decode(file, header, path, page, rows)
+        if not header.offsets:
+            return self._decode(file, header, path, page, rows)
+        pixels = np.empty((rows.stop - rows.start, self._shape[1]), header.dtype)
+        _Rows(file, header, path, page, rows, self._shape[1]).read(0, pixels)
+        return pixels
+
+    def row_reader(self, path: str, page: int, rows: slice) -> _Rows | None:
+        """Return a reader of some rows of a plane, or None if they have to be decoded.
+
+        Raises
+        ------
+        OSError, SourceError
+            As :meth:`read`.
+        """
+        file, header = self._file(path)
+        if not header.offsets:
+            return None
+        return _Rows(file, header, path, page, rows, self._shape[1])
 
     def _decode(
         self, file: _OpenFile, header: _Header, path: str, page: int, rows: slice

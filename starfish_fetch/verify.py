@@ -96,19 +96,22 @@ class TileVerifier:
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state, _lock=threading.Lock())
 
-    def shapes(self, declared: Mapping[Axes, int], data: NDArray[Any]) -> None:
-        """Raise ValueError unless tile, declaration and pixels have one shape (C2, C3)."""
+    def declared(self, shape: Mapping[Axes, int]) -> None:
+        """Raise ValueError unless a tile's shape is that declared for the stack (C2)."""
         try:
-            said = declared[Axes.Y], declared[Axes.X]
+            said = shape[Axes.Y], shape[Axes.X]
         except (KeyError, TypeError, IndexError):
             raise ValueError(
-                f"the tile's shape is {declared!r}; expected a mapping with the keys 'y' and 'x'"
+                f"the tile's shape is {shape!r}; expected a mapping with the keys 'y' and 'x'"
             ) from None
         if said != self._tile_shape:
             raise ValueError(
                 f"the tile's shape is {said} (rows, columns), but {self._tile_shape} was declared "
                 "for the stack (C2); correct one of them"
             )
+
+    def pixels(self, data: NDArray[Any]) -> None:
+        """Raise ValueError unless pixels are 2-D and of the shape expected (C2, C3)."""
         if data.ndim != 2:
             raise ValueError(
                 f"tile_data() returned {data.ndim} dimensions of shape {data.shape}; expected 2, "

@@ -157,6 +157,34 @@ def test_a_thread_safe_fetcher_is_called_from_as_many_threads_as_asked():
     assert threading.active_count() == 1
 
 
+@pytest.mark.parametrize("dtype", ["u2", "f4", "i2"])
+@pytest.mark.parametrize("keep", [False, True])
+@pytest.mark.parametrize("workers", [1, 2, None])
+def test_large_tiles_of_a_fetcher_with_one_buffer_are_right(dtype, keep, workers):
+    pixels = image((2, 1, 4, 800, 700), dtype) // (1 if dtype == "f4" else 2)
+    pixels = np.abs(pixels).astype(dtype)
+    buffer = np.empty(pixels.shape[3:], dtype)
+
+    class OneBuffer(ArrayFetcher):
+        def pixels_of(self, key):
+            buffer[:] = super().pixels_of(key)
+            return buffer
+
+    fetcher = OneBuffer(pixels)
+    stack = stack_of(fetcher, workers=workers, dtype=None if keep else np.float32, group_by="zr")
+    np.testing.assert_array_equal(stack.to_numpy(), pixels if keep else to_float32(pixels))
+    assert fetcher.threads == {threading.get_ident()}
+    assert threading.active_count() == 1
+
+
+def test_an_error_in_a_large_tile_leaves_no_thread():
+    pixels = np.zeros((1, 2, 2, 800, 700), np.float32)
+    pixels[0, 1, 0, 799, 699] = 2
+    with pytest.raises(ValueError, match=r"reach from 0 to 2"):
+        stack_of(ArrayFetcher(pixels), workers=2).load()
+    assert threading.active_count() == 1
+
+
 @given(st.sampled_from(["u1", "u2", "u4", "i2", "f2", "f4", "f8", ">u2"]), st.booleans())
 def test_dtype_is_float32_or_the_tiles_own(dtype, keep):
     pixels = image(dtype=np.dtype(dtype).newbyteorder("=")) // (2 if dtype == "i2" else 1)

@@ -11,6 +11,8 @@ import pytest
 import tifffile
 from fetchers import image
 
+import starfish_fetch.place
+import starfish_fetch.tiff
 import starfish_fetch.tiff_file
 from starfish_fetch import (
     Axes,
@@ -22,6 +24,7 @@ from starfish_fetch import (
     SourceError,
     TiffTileFetcher,
     TileKey,
+    to_float32,
     trace,
 )
 
@@ -299,6 +302,38 @@ def test_a_layout_that_maps_two_tiles_to_one_place_is_refused_at_once(tmp_path):
         TiffTileFetcher(tmp_path, Layout("{r}{c}.tif", inner="z"), extent)
 
 
+@pytest.mark.parametrize("dtype", [None, np.float32])
+@pytest.mark.parametrize("rows", [(0, None), (700, 1900)])
+@pytest.mark.parametrize("byteorder", "<>")
+def test_tiles_larger_than_what_is_read_at_a_time(tmp_path, byteorder, rows, dtype, monkeypatch):
+    monkeypatch.setattr(starfish_fetch.place, "_BLOCK_BYTES", 1 << 16)
+    pixels = image((2, 1, 1, 2000, 300))
+    write_rounds(tmp_path, pixels, byteorder=byteorder)
+    with TiffTileFetcher(tmp_path, PER_ROUND, extent_of(pixels.shape)) as fetcher:
+        stack = stack_of(fetcher, dtype=dtype).sel({"y": rows})
+        expected = pixels[..., slice(*rows), :]
+        np.testing.assert_array_equal(
+            stack.to_numpy(), expected if dtype is None else to_float32(expected)
+        )
+
+
+def test_a_tile_derived_from_ours_is_asked_for_its_own_pixels(tmp_path):
+    class Inverted(starfish_fetch.tiff.TiffTile):
+        def tile_data(self):
+            return 65535 - super().tile_data()
+
+    class InvertedFetcher(TiffTileFetcher):
+        def get_tile(self, *labels):
+            tile = super().get_tile(*labels)
+            tile.__class__ = Inverted
+            return tile
+
+    pixels = image(SHAPE)
+    write_rounds(tmp_path, pixels)
+    with InvertedFetcher(tmp_path, PER_ROUND, extent_of()) as fetcher:
+        np.testing.assert_array_equal(stack_of(fetcher, dtype=None).to_numpy(), 65535 - pixels)
+
+
 # --- damaged files
 
 
@@ -412,6 +447,20 @@ def test_a_codec_that_is_not_installed_names_the_extra(tmp_path, monkeypatch):
         pytest.raises(MissingExtraError, match=r"pip install 'starfish-fetch\[codecs\]'"),
     ):
         stack_of(fetcher).load()
+
+
+def test_a_truncated_plane_is_filled_and_the_others_are_had(tmp_path):
+    pixels = image(SHAPE)
+    write_rounds(tmp_path, pixels, truncate=True)
+    os.truncate(tmp_path / "r1.tif", (tmp_path / "r1.tif").stat().st_size - 1)
+    with TiffTileFetcher(tmp_path, PER_ROUND, extent_of()) as fetcher:
+        stack = stack_of(fetcher, dtype=None)
+        with pytest.warns(Warning, match=r"1 of 24 tiles .* is truncated"):
+            stack.load(on_error="fill", fill_value=9)
+    assert stack.missing == (TileKey(1, 2, 3),)
+    expected = pixels.copy()
+    expected[1, 2, 3] = 9
+    np.testing.assert_array_equal(stack.to_numpy(), expected)
 
 
 def test_missing_files_are_filled_and_listed(tmp_path):
