@@ -42,7 +42,7 @@ def converter(dtype: np.dtype[Any]) -> Callable[[Pixels, Pixels], object]:
     computed_in = np.float32 if dtype.itemsize <= 4 else np.float64
 
     def scale_unsigned(pixels: Pixels, out: Pixels) -> None:
-        np.multiply(pixels, scale, out=out, dtype=computed_in, casting="same_kind")
+        np.multiply(pixels, scale, out=out, dtype=computed_in)
 
     def scale_signed(pixels: Pixels, out: Pixels) -> None:
         scale_unsigned(pixels, out)
@@ -54,7 +54,7 @@ def converter(dtype: np.dtype[Any]) -> Callable[[Pixels, Pixels], object]:
 
 def copy_into(pixels: Pixels, out: Pixels) -> None:
     """Write pixels, as they are, into an array of the same kind of dtype."""
-    np.copyto(out, pixels, casting="same_kind")
+    out[...] = pixels
 
 
 def to_float32(pixels: Pixels, out: NDArray[np.float32] | None = None) -> NDArray[np.float32]:

@@ -15,12 +15,12 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from starfish_fetch.axes import Axes, Extent, TileKey, tile_shape_of
-from starfish_fetch.contract import RowReader
+from starfish_fetch.contract import RowReader, TileFetcher
 from starfish_fetch.cpus import available_cpus
 from starfish_fetch.crop import Window
 from starfish_fetch.errors import DataFormatWarning, note_tile
 from starfish_fetch.helper import Helper
-from starfish_fetch.place import Place, Placer, StackArray, WiderDtypeError
+from starfish_fetch.place import Placer, StackArray, WiderDtypeError
 from starfish_fetch.plan import LoadPlan
 from starfish_fetch.verify import PhysicalCoordinates, TileVerifier, as_array
 
@@ -28,6 +28,7 @@ __all__ = ["Loader", "OnError"]
 
 OnError = Literal["raise", "fill"]
 Positions = NDArray[np.intp]
+Labels = tuple[int, int, int]
 Advance = Callable[[int], object]
 
 _CHUNK = 1 << 12
@@ -98,7 +99,6 @@ class Loader:
         self._whole_rows = window.shape[1] == tile_shape[1]
         self._verifier = TileVerifier(tile_shape, window, self._planes)
         self._stack = StackArray(self.shape, self.dtype, out, self._verifier)
-        self._placed = np.zeros(self._planes, bool)
         self._plan: LoadPlan | None = None
         self._lock = threading.Lock()
         self._stop = False
@@ -137,8 +137,10 @@ class Loader:
         if self._plan is None:
             labels = self.extent.rounds, self.extent.chs, self.extent.zplanes
             sources = None
-            if callable(getattr(self.fetcher, "source", None)):
-                sources = tuple(map(self._source, LoadPlan(*labels)))
+            names_sources = callable(getattr(self.fetcher, "source", None))
+            if names_sources and type(self.fetcher).source is not TileFetcher.source:
+                unordered = LoadPlan(*labels)
+                sources = tuple(map(self._source, unordered.labels(unordered.order)))
             self._plan = LoadPlan(
                 *labels,
                 group_by=self.group_by,
@@ -152,7 +154,7 @@ class Loader:
     @property
     def done(self) -> bool:
         """Whether every tile is in place, or filled because it could not be had."""
-        return int(np.count_nonzero(self._placed)) + len(self.failures) == len(self._placed.flat)
+        return self._stack.placed.count(True) + len(self.failures) == len(self._stack.placed)
 
     def coordinates(self) -> PhysicalCoordinates:
         """Return where the pixels lie, asking the tiles for their coordinates alone.
@@ -162,14 +164,13 @@ class Loader:
         if self.done:
             return self._verifier.physical()
         verifier = TileVerifier(tile_shape_of(self.extent.tile_shape), self.window, self._planes)
-        for key, place in self._tiles(self.plan.order):
-            if key in self.failures:
-                continue
+        order = self.plan.order
+        for position, labels in zip(order.tolist(), self.plan.labels(order), strict=True):
             try:
-                tile = self.fetcher.get_tile(self.extent.fov, *key)
-                verifier.coordinates(tile.coordinates, place, key)
+                tile = self.fetcher.get_tile(self.extent.fov, *labels)
+                verifier.coordinates(tile.coordinates, position, labels)
             except Exception as error:
-                self._annotate(error, key)
+                self._annotate(error, labels)
                 raise
         return verifier.physical()
 
@@ -254,7 +255,7 @@ class Loader:
         self._stop = False
 
         def work() -> None:
-            placer = Placer(self._stack, helper)
+            placer = Placer(self._stack, self._annotate, helper)
             while not self._stop:
                 with turn:
                     number, batch = next(batches, (-1, None))
@@ -285,29 +286,44 @@ class Loader:
 
     def _load(self, batch: Positions, placer: Placer, fill: bool, advance: Advance | None) -> None:
         """Load some tiles, one after another."""
+        try:
+            self._load_each(batch, placer, fill, advance)
+        except Exception:
+            # What is wrong with a tile before goes first; it has not been looked at yet.
+            placer.flush()
+            raise
+        placer.flush()
+
+    def _load_each(
+        self, batch: Positions, placer: Placer, fill: bool, advance: Advance | None
+    ) -> None:
         get_tile, fov = self.fetcher.get_tile, self.extent.fov
         declared, shape = self.extent.tile_shape, self.window.shape
-        verifier, placed, whole_tile = self._verifier, self._placed, self._whole_tile
-        reads_rows = self._whole_rows
+        verifier, placed, whole_tile = self._verifier, self._stack.placed, self._whole_tile
+        tile_class, make_reader, reader = None, None, None
         done = 0
-        for key, place in self._tiles(batch):
+        for position, labels in zip(batch.tolist(), self.plan.labels(batch), strict=True):
             if self._stop:
                 return
-            if advance is not None and done == _BATCH_TILES:
+            if done == _BATCH_TILES and advance is not None:
                 advance(done)
                 done = 0
             done += 1
-            if placed[place]:
+            if placed[position]:
                 continue
             try:
-                tile = get_tile(fov, *key)
+                tile = get_tile(fov, *labels)
                 tile_shape = tile.shape
                 coordinates = tile.coordinates
-                reader = self._row_reader(tile) if reads_rows else None
+                if type(tile) is not tile_class:
+                    tile_class = type(tile)
+                    make_reader = self._row_reader(tile_class)
+                if make_reader is not None:
+                    reader = make_reader(tile, self.window.rows)
                 if reader is None:
                     data = tile.tile_data() if whole_tile else self._region(tile)
             except Exception as error:
-                self._failed(error, key, fill)
+                self._failed(error, labels, fill)
                 continue
             try:
                 if reader is not None:
@@ -320,54 +336,42 @@ class Loader:
                         verifier.declared(tile_shape)
                         verifier.pixels(data)
                     dtype = data.dtype
-                verifier.coordinates(coordinates, place, key)
+                verifier.coordinates(coordinates, position, labels)
                 if dtype is not placer.dtype:
-                    placer.accept(dtype, key)
-                if reader is None:
-                    placer.place(data, place, key)
-                    placed[place] = True
-                    continue
+                    placer.accept(dtype, labels)
             except WiderDtypeError as wider:
                 if reader is None:
-                    wider.tiles[place] = data
+                    wider.tiles[position] = data
                 raise
             except Exception as error:
-                self._annotate(error, key)
+                self._annotate(error, labels)
                 raise
-            try:
-                placer.read(reader, place)
-            except Exception as error:
-                self._failed(error, key, fill)
+            if reader is None:
+                placer.place(data, position, labels)
                 continue
             try:
-                placer.verify_range(place, key)
+                placer.read(reader, position)
             except Exception as error:
-                self._annotate(error, key)
-                raise
-            placed[place] = True
+                self._failed(error, labels, fill)
+            else:
+                placer.written(position, labels)
         if advance is not None:
             advance(done)
 
-    def _failed(self, error: Exception, key: TileKey, fill: bool) -> None:
+    def _row_reader(self, tile_class: type) -> Callable[[Any, slice], RowReader | None] | None:
+        # Of the very class that has it: one derived from it may have overridden tile_data alone.
+        return tile_class.__dict__.get("row_reader") if self._whole_rows else None
+
+    def _failed(self, error: Exception, labels: Labels, fill: bool) -> None:
         """Raise what a fetcher raised, or keep it if its tile is to be filled."""
-        self._annotate(error, key)
+        self._annotate(error, labels)
         if not fill:
             raise error
         with self._lock:
             if self.failures:
                 # A traceback keeps the pixels alive that its frames hold; one is enough.
                 error.__traceback__ = None
-            self.failures[key] = error
-
-    def _row_reader(self, tile: Any) -> RowReader | None:
-        # Of the very class that has it: one derived from it may have overridden tile_data alone.
-        method = type(tile).__dict__.get("row_reader")
-        return None if method is None else method(tile, self.window.rows)
-
-    def _tiles(self, positions: Positions) -> Iterator[tuple[TileKey, Place]]:
-        index = np.unravel_index(positions, self._planes)
-        places = zip(*(one.tolist() for one in index), strict=True)
-        return zip(self.plan.keys(positions), places, strict=True)
+            self.failures[TileKey(*labels)] = error
 
     def _region(self, tile: Any) -> Any:
         rows, columns = self.window
@@ -378,17 +382,14 @@ class Loader:
 
     def _widen(self, wider: WiderDtypeError) -> None:
         self._stack.widen(wider)
-        placer = Placer(self._stack)
-        labels = self.extent.rounds, self.extent.chs, self.extent.zplanes
-        for place, data in wider.tiles.items():
-            key = TileKey(*(axis[index] for axis, index in zip(labels, place, strict=True)))
-            try:
-                placer.accept(data.dtype, key)
-                placer.place(data, place, key)
-            except Exception as error:
-                self._annotate(error, key)
-                raise
-            self._placed[place] = True
+        placer = Placer(self._stack, self._annotate)
+        positions = np.array(list(wider.tiles))
+        for labels, (position, data) in zip(
+            self.plan.labels(positions), wider.tiles.items(), strict=True
+        ):
+            placer.accept(data.dtype, labels)
+            placer.place(data, position, labels)
+        placer.flush()
 
     def _fill(self, fill_value: float, stacklevel: int) -> None:
         missing = [key for key in self.plan if key in self.failures]
@@ -396,7 +397,7 @@ class Loader:
         if self._stack.array is None:
             first.add_note(f"none of the {len(missing)} tiles could be had")
             raise first
-        self._stack.fill(self._placed, fill_value)
+        self._stack.fill(fill_value)
         warnings.warn(
             f"{len(missing)} of {len(self.plan)} tiles could not be had and are filled with "
             f"{fill_value}; see ImageStack.missing. The first: {first!r}, "
@@ -405,21 +406,21 @@ class Loader:
             stacklevel=stacklevel + 1,
         )
 
-    def _source(self, key: TileKey) -> Hashable | None:
+    def _source(self, labels: Labels) -> Hashable | None:
         try:
-            source: Hashable | None = self.fetcher.source(self.extent.fov, *key)
+            source: Hashable | None = self.fetcher.source(self.extent.fov, *labels)
         except Exception as error:
-            note_tile(error, self.extent.fov, key)
+            note_tile(error, self.extent.fov, labels)
             raise
         return source
 
-    def _annotate(self, error: Exception, key: TileKey) -> None:
+    def _annotate(self, error: Exception, labels: Labels) -> None:
         """Add which tile an error is about, as a note, once."""
         try:
-            source = self._source(key)
+            source = self._source(labels)
         except Exception:
             source = None
-        note_tile(error, self.extent.fov, key, source)
+        note_tile(error, self.extent.fov, labels, source)
 
 
 def _raise_first(errors: dict[int, BaseException]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from math import prod
 from typing import Any
 
@@ -13,17 +13,19 @@ from numpy.typing import NDArray
 from starfish_fetch.axes import TileKey
 from starfish_fetch.contract import RowReader
 from starfish_fetch.helper import Helper
-from starfish_fetch.intensity import converter, copy_into
+from starfish_fetch.intensity import converter, copy_into, intensity_range
 from starfish_fetch.verify import TileVerifier
 
-__all__ = ["Place", "Placer", "StackArray", "WiderDtypeError"]
+__all__ = ["Placer", "StackArray", "WiderDtypeError"]
 
-Place = tuple[int, ...]
 Convert = Callable[[NDArray[Any], NDArray[Any]], object]
+Labels = tuple[int, int, int]
 
 # What is read before it is converted. Smaller blocks would stay in a nearer cache, but two threads
 # then spend more time on handing each other the interpreter than they gain.
 _BLOCK_BYTES = 1 << 22
+# What is verified at a time: still in the processor's cache.
+_VERIFIED_BYTES = 1 << 19
 # Below this, waking another thread takes longer than converting.
 _WORTH_HALVING = 1 << 20
 
@@ -31,7 +33,7 @@ _WORTH_HALVING = 1 << 20
 class WiderDtypeError(Exception):
     """Tiles that do not fit the array that an earlier tile's dtype made; they come along."""
 
-    def __init__(self, dtype: np.dtype[Any], tiles: dict[Place, NDArray[Any]]) -> None:
+    def __init__(self, dtype: np.dtype[Any], tiles: dict[int, NDArray[Any]]) -> None:
         super().__init__(dtype)
         self.dtype = dtype
         self.tiles = tiles
@@ -64,6 +66,8 @@ class StackArray:
         self.out = out
         self.verifier = verifier
         self.array: NDArray[Any] | None = None
+        self.placed = bytearray(prod(shape[:3]))
+        """Which tiles are in place, in the order r, c, z."""
         self._lock = threading.Lock()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -92,7 +96,17 @@ class StackArray:
         assert self.array is not None
         self.array = self.array.astype(np.result_type(self.array.dtype, wider.dtype))
 
-    def fill(self, placed: NDArray[np.bool_], fill_value: float) -> None:
+    def tiles(self) -> Sequence[NDArray[Any]] | NDArray[Any]:
+        """Return the place of each tile, in the order r, c, z."""
+        assert self.array is not None
+        tiles = self.array.view()
+        try:
+            tiles.shape = (len(self.placed), *self.shape[3:])
+        except AttributeError:  # the caller's own array has gaps
+            return [self.array[index] for index in np.ndindex(self.shape[:3])]
+        return tiles
+
+    def fill(self, fill_value: float) -> None:
         """Write a value wherever no tile is.
 
         Raises
@@ -109,33 +123,47 @@ class StackArray:
             exact = False
         if not exact:
             raise ValueError(f"fill_value={fill_value!r} is no {self.array.dtype}")
-        for place, there in np.ndenumerate(placed):
+        for tile, there in zip(self.tiles(), self.placed, strict=True):
             if not there:
-                self.array[place] = value
+                tile[...] = value
 
 
 class Placer:
     """Puts tiles into the array of a stack, for one thread.
 
+    Tiles count as placed once their intensities are verified, which is done for many at a time:
+    call :meth:`flush` at the end.
+
     Parameters
     ----------
     stack : StackArray
         Where to.
+    annotate : callable
+        Called with an error and the labels of its tile.
     helper : Helper, optional
-        A second thread, to place large tiles with.
+        A second thread, to convert large tiles with.
     """
 
-    def __init__(self, stack: StackArray, helper: Helper | None = None) -> None:
+    def __init__(
+        self,
+        stack: StackArray,
+        annotate: Callable[[Exception, Labels], None],
+        helper: Helper | None = None,
+    ) -> None:
         self._stack = stack
+        self._placed = stack.placed
+        self._annotate = annotate
         self._helper = helper
-        self._array: NDArray[Any] | None = None
+        self._tiles: Sequence[NDArray[Any]] | NDArray[Any] = ()
         self._convert: Convert = copy_into
-        self._verify_range = False
+        self._verifies = False
+        self._pending: dict[int, Labels] = {}
+        self._most_pending = 1
         self._block: NDArray[Any] | None = None
         self.dtype: np.dtype[Any] | None = None
         """Of the tile before; :meth:`accept` any other before it is placed."""
 
-    def accept(self, dtype: np.dtype[Any], key: TileKey) -> None:
+    def accept(self, dtype: np.dtype[Any], labels: Labels) -> None:
         """Prepare for tiles of a dtype.
 
         Raises
@@ -143,26 +171,29 @@ class Placer:
         TypeError
             If it is of another kind than that of the tiles before, or ``out`` cannot hold it.
         """
-        array = self._array = self._stack.accept(dtype, key)
+        self.flush()
+        array = self._stack.accept(dtype, TileKey(*labels))
+        tile_bytes = prod(array.shape[3:]) * array.itemsize
         keeps_dtype = self._stack.dtype is None
+        self._tiles = self._stack.tiles()
         self._convert = copy_into if keeps_dtype else converter(dtype)
-        if self._helper is not None and prod(array.shape[3:]) * array.itemsize >= _WORTH_HALVING:
+        if self._helper is not None and tile_bytes >= _WORTH_HALVING:
             self._convert = self._helper.halving(self._convert)
-        self._verify_range = dtype.kind in ("f" if keeps_dtype else "fi")
+        self._verifies = dtype.kind in ("f" if keeps_dtype else "fi")
+        self._most_pending = max(1, _VERIFIED_BYTES // tile_bytes)
         self.dtype = dtype
 
-    def place(self, data: NDArray[Any], place: Place, key: TileKey) -> None:
+    def place(self, data: NDArray[Any], position: int, labels: Labels) -> None:
         """Convert the pixels of a tile into their place."""
-        assert self._array is not None
-        destination = self._array[place]
-        self._convert(data, destination)
-        if self._verify_range:
-            self._stack.verifier.intensities(destination, key)
+        self._convert(data, self._tiles[position])
+        if self._verifies:
+            self.written(position, labels)
+        else:
+            self._placed[position] = True
 
-    def read(self, reader: RowReader, place: Place) -> None:
+    def read(self, reader: RowReader, position: int) -> None:
         """Read the pixels of a tile into their place, without a copy of the whole tile between."""
-        assert self._array is not None
-        destination = self._array[place]
+        destination = self._tiles[position]
         if reader.dtype == destination.dtype and destination.flags.c_contiguous:
             reader.read(0, destination)
             return
@@ -176,8 +207,41 @@ class Placer:
             reader.read(start, part)
             self._convert(part, destination[start : start + len(part)])
 
-    def verify_range(self, place: Place, key: TileKey) -> None:
-        """Raise ValueError if a tile that was read leaves [0, 1]."""
-        if self._verify_range:
-            assert self._array is not None
-            self._stack.verifier.intensities(self._array[place], key)
+    def written(self, position: int, labels: Labels) -> None:
+        """Take note that the pixels of a tile are in their place."""
+        if not self._verifies:
+            self._placed[position] = True
+            return
+        self._pending[position] = labels
+        if len(self._pending) >= self._most_pending:
+            self.flush()
+
+    def flush(self) -> None:
+        """Verify the tiles written since the last time.
+
+        Raises
+        ------
+        ValueError
+            If the intensities of one leave [0, 1]; those before it are in place.
+        """
+        if not self._pending:
+            return
+        pending, self._pending = self._pending, {}
+        positions = sorted(pending)
+        first, last = positions[0], positions[-1]
+        tiles = self._tiles
+        # Neighbours in memory, of which usually all is well, are looked at together.
+        if (
+            isinstance(tiles, np.ndarray)
+            and last - first < len(positions)
+            and intensity_range(tiles[first : last + 1]) is None
+        ):
+            self._placed[first : last + 1] = bytes([True]) * len(positions)
+            return
+        for position, labels in pending.items():
+            try:
+                self._stack.verifier.intensities(tiles[position], TileKey(*labels))
+            except Exception as error:
+                self._annotate(error, labels)
+                raise
+            self._placed[position] = True

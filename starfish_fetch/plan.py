@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import islice, permutations
+from itertools import islice, permutations, starmap
 from math import prod
 from typing import Any
 
@@ -161,16 +161,19 @@ class LoadPlan:
     def __iter__(self) -> Iterator[TileKey]:
         order = self.order
         for start in range(0, len(order), _CHUNK):
-            yield from self.keys(order[start : start + _CHUNK])
+            yield from starmap(TileKey, self.labels(order[start : start + _CHUNK]))
 
-    def keys(self, positions: NDArray[np.intp]) -> Iterator[TileKey]:
-        """Return the tiles at these positions in the order r, c, z, with z fastest."""
-        axes = zip(
-            (self.rounds, self.chs, self.zplanes),
-            np.unravel_index(positions, self.shape),
-            strict=True,
+    def labels(self, positions: NDArray[np.intp]) -> Iterator[tuple[int, int, int]]:
+        """Return the labels of the tiles at these positions (see :attr:`order`)."""
+        rounds, chs, zplanes = (
+            map(labels.__getitem__, index.tolist())
+            for labels, index in zip(
+                (self.rounds, self.chs, self.zplanes),
+                np.unravel_index(positions, self.shape),
+                strict=True,
+            )
         )
-        return map(TileKey, *(map(labels.__getitem__, index.tolist()) for labels, index in axes))
+        return zip(rounds, chs, zplanes, strict=True)
 
     @cached_property
     def order(self) -> NDArray[np.intp]:

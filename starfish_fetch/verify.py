@@ -6,6 +6,7 @@ import math
 import threading
 import warnings
 from collections.abc import Mapping
+from math import prod
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,7 +21,9 @@ __all__ = ["PhysicalCoordinates", "TileVerifier", "as_array", "verify_intensitie
 
 Pair = tuple[Any, Any]
 
-_COMPARABLE = (tuple, float, int, type(None))
+# Looked up once: members of an enum are slow to reach, and this is done for every tile.
+_X, _Y, _Z = Coordinates.X, Coordinates.Y, Coordinates.Z
+_COMPARABLE = frozenset({tuple, float, int, type(None)})
 
 
 class PhysicalCoordinates(NamedTuple):
@@ -83,7 +86,8 @@ class TileVerifier:
     ) -> None:
         self._tile_shape = tile_shape
         self._window = window
-        self._z = np.full(planes, np.nan)
+        self._planes = planes
+        self._z = np.full(prod(planes), np.nan)
         self._seen: dict[int, tuple[tuple[Any, Any, Any], float]] = {}
         self._xy: tuple[Pair, Pair, TileKey] | None = None
         self._dtypes: dict[np.dtype[Any], TileKey] = {}
@@ -124,24 +128,21 @@ class TileVerifier:
             )
 
     def coordinates(
-        self, coordinates: Mapping[Coordinates, Any], place: tuple[int, ...], key: TileKey
+        self, coordinates: Mapping[Coordinates, Any], position: int, labels: tuple[int, int, int]
     ) -> None:
         """Note a tile's z, and raise ValueError unless its x and y are those of the others."""
         try:
-            given = (
-                coordinates[Coordinates.X],
-                coordinates[Coordinates.Y],
-                coordinates.get(Coordinates.Z),
-            )
+            given = coordinates[_X], coordinates[_Y], coordinates.get(_Z)
         except (KeyError, TypeError, AttributeError):
             raise ValueError(
                 f"the tile's coordinates are {coordinates!r}; expected a mapping with 'xc' and "
                 "'yc' (C8)"
             ) from None
-        seen = self._seen.get(key.zplane)
+        seen = self._seen.get(labels[2])
         if seen is not None and type(given[2]) in _COMPARABLE and seen[0] == given:
-            self._z[place] = seen[1]
+            self._z[position] = seen[1]
             return
+        key = TileKey(*labels)
         x, y = _pair("xc", given[0]), _pair("yc", given[1])
         z = _z_of(given[2])
         with self._lock:
@@ -151,7 +152,7 @@ class TileVerifier:
             error = ValueError("Tiles must be aligned")
             error.add_note(_misalignment((x, y, key), self._xy))
             raise error
-        self._z[place] = z
+        self._z[position] = z
         # Only what cannot be changed in place later is worth comparing with.
         if type(given[0]) is type(given[1]) is tuple and type(given[2]) in _COMPARABLE:
             self._seen[key.zplane] = given, z
@@ -179,10 +180,10 @@ class TileVerifier:
             raise RuntimeError("no tile has been seen yet")
         x, y, _ = self._xy
         rows, columns = self._tile_shape
-        z = np.full(self._z.shape[2], np.nan)
+        z = np.full(self._planes[2], np.nan)
         # The first of each z-plane in the order r, c, whatever the order of loading was.
         for number in range(len(z)):
-            stated = self._z[:, :, number]
+            stated = self._z[number :: len(z)]
             stated = stated[~np.isnan(stated)]
             if len(stated):
                 z[number] = stated[0]
@@ -203,12 +204,11 @@ class TileVerifier:
                 f"{len(self._nan_tiles)} tiles have NaN pixels; the first is "
                 f"{_named(min(self._nan_tiles))}"
             )
-        spread = self._z - self.physical().z
-        if np.nanmax(np.abs(spread), initial=0) > 0:
-            plane = np.unravel_index(int(np.nanargmax(np.abs(spread))), spread.shape)
+        spread = np.nanmax(np.abs(self._z.reshape(self._planes) - self.physical().z), initial=0)
+        if spread > 0:
             messages.append(
-                f"z-plane coordinates differ between rounds or channels by up to "
-                f"{abs(spread[plane]):g} (C8); those of the first round and channel are kept"
+                f"z-plane coordinates differ between rounds or channels by up to {spread:g} (C8); "
+                "those of the first round and channel are kept"
             )
         for message in messages:
             warnings.warn(message, DataFormatWarning, stacklevel=stacklevel + 1)

@@ -303,6 +303,42 @@ def test_intensities_outside_zero_to_one_are_an_error(dtype, value):
             stack_of(fetcher, dtype=None).load()
 
 
+@pytest.mark.parametrize("workers", [1, 3])
+@pytest.mark.parametrize("group_by", ["rcz", "zcr"])
+def test_tiles_before_one_that_is_out_of_range_are_not_fetched_again(group_by, workers):
+    class OutOfRange(ArrayFetcher):
+        thread_safe = True
+        broken = True
+
+        def pixels_of(self, key):
+            return super().pixels_of(key) + np.float32(self.broken and key == (5, 0, 4))
+
+    fetcher = fetcher_of(OutOfRange, dtype=np.float32)
+    stack = stack_of(fetcher, group_by=group_by, workers=workers)
+    with pytest.raises(ValueError, match=r"within \[0, 1\]") as raised:
+        stack.load()
+    assert raised.value.__notes__ == ["tile (fov=0, round=5, ch=0, zplane=4)"]
+    before = fetcher.asked().index((5, 0, 4))
+    fetcher.broken = False
+    np.testing.assert_array_equal(stack.to_numpy(), fetcher.array)
+    if workers == 1:
+        had = fetcher.asked()[:before]
+        assert len(had) > 5
+        assert all(fetcher.asked().count(key) == 1 for key in had)
+
+
+def test_an_out_of_range_tile_goes_before_a_later_error_of_the_fetcher():
+    class Both(ArrayFetcher):
+        def pixels_of(self, key):
+            if key == LAST:
+                raise OSError("gone")
+            return super().pixels_of(key) + np.float32(key == (1, 3, 0))
+
+    with pytest.raises(ValueError, match=r"within \[0, 1\]") as raised:
+        stack_of(fetcher_of(Both, dtype=np.float32)).load()
+    assert raised.value.__notes__ == ["tile (fov=0, round=1, ch=3, zplane=0)"]
+
+
 def test_nan_is_a_warning_that_names_the_first_tile():
     pixels = image(dtype=np.float32)
     pixels[1, 0, 2, 3, 3] = pixels[0, 2, 1, 0, 0] = np.nan
