@@ -10,6 +10,7 @@ from itertools import pairwise
 from typing import Any, NamedTuple, SupportsIndex
 
 __all__ = [
+    "PLANES",
     "Axes",
     "CoordinateValue",
     "Coordinates",
@@ -41,6 +42,10 @@ class Axes(StrEnum):
     ZPLANE = "z"
     Y = "y"
     X = "x"
+
+
+PLANES = (Axes.ROUND, Axes.CH, Axes.ZPLANE)
+"""The axes whose labels select a plane, in the order in which starfish keeps them."""
 
 
 class Coordinates(StrEnum):
@@ -181,5 +186,4 @@ class Extent:
 
     def labels(self, axis: Axes | str) -> tuple[int, ...]:
         """Return the labels of the round, channel or z-plane axis, ascending."""
-        names = {Axes.ROUND: self.rounds, Axes.CH: self.chs, Axes.ZPLANE: self.zplanes}
-        return names[Axes(axis)]
+        return (self.rounds, self.chs, self.zplanes)[PLANES.index(Axes(axis))]

@@ -9,12 +9,11 @@ from math import prod
 from pathlib import PurePosixPath
 from string import Formatter
 
-from starfish_fetch.axes import Axes, Extent, TileKey
+from starfish_fetch.axes import PLANES, Axes, Extent, TileKey
 
 __all__ = ["Layout"]
 
-_PLANES = (Axes.ROUND, Axes.CH, Axes.ZPLANE)
-_FIELDS = ("fov", *(str(axis) for axis in _PLANES))
+_FIELDS = ("fov", *(str(axis) for axis in PLANES))
 
 
 @dataclass(frozen=True)
@@ -53,7 +52,7 @@ class Layout:
         inner = _inner_axes(self.inner)
         object.__setattr__(self, "inner", inner)
         fields = self._parse()
-        for axis in _PLANES:
+        for axis in PLANES:
             where = (axis in fields) + (axis in inner)
             if where != 1:
                 problem = "leaves out" if where == 0 else "has in the path and in the file"
@@ -112,7 +111,7 @@ class Layout:
     @classmethod
     def single_file(cls) -> Layout:
         """Everything in one 5-D (r, c, z, y, x) file per field of view."""
-        return cls("fov{fov}.tiff", inner=_PLANES)
+        return cls("fov{fov}.tiff", inner=PLANES)
 
     @property
     def fields(self) -> frozenset[str]:
@@ -122,7 +121,7 @@ class Layout:
     @property
     def outer(self) -> tuple[Axes, ...]:
         """The axes that are split into files, in the order r, c, z."""
-        return tuple(axis for axis in _PLANES if axis not in self.inner)
+        return tuple(axis for axis in PLANES if axis not in self.inner)
 
     def path(self, fov: int, round: int, ch: int, zplane: int) -> str:
         """Return the path, below the root, of the file that holds a tile."""
@@ -147,7 +146,7 @@ class Layout:
         index = 0
         for axis in self.inner:
             labels = extent.labels(axis)
-            index = index * len(labels) + labels.index(key[_PLANES.index(axis)])
+            index = index * len(labels) + labels.index(key[PLANES.index(axis)])
         return index
 
     def files(
@@ -182,7 +181,7 @@ class Layout:
                 labels = dict(zip(self.outer, outer, strict=True))
                 name = ", ".join([f"fov={fov}", *(f"{a}={v}" for a, v in labels.items())])
                 path = self.path(
-                    fov, *(labels.get(axis, extent.labels(axis)[0]) for axis in _PLANES)
+                    fov, *(labels.get(axis, extent.labels(axis)[0]) for axis in PLANES)
                 )
                 # File systems of two of the three desktop platforms fold case.
                 other = owners.setdefault(path.casefold(), name)
@@ -197,7 +196,7 @@ class Layout:
             tiles = []
             for inner in product(*ranges):
                 named = {**labels, **dict(zip(self.inner, inner, strict=True))}
-                tiles.append(TileKey(*(named[axis] for axis in _PLANES)))
+                tiles.append(TileKey(*(named[axis] for axis in PLANES)))
             yield path, fov, tuple(tiles)
 
 
@@ -208,7 +207,7 @@ def _inner_axes(inner: Iterable[Axes | str]) -> tuple[Axes, ...]:
             axis = Axes(name)
         except ValueError:
             axis = None
-        if axis not in _PLANES or axis in axes:
+        if axis not in PLANES or axis in axes:
             raise ValueError(
                 f"inner must name some of 'r', 'c', 'z', each once; got {tuple(inner)!r}"
             )

@@ -22,6 +22,7 @@ from starfish_fetch.errors import DataFormatWarning, note_tile
 from starfish_fetch.helper import Helper
 from starfish_fetch.place import Placer, StackArray, WiderDtypeError
 from starfish_fetch.plan import LoadPlan
+from starfish_fetch.threads import run_batches
 from starfish_fetch.verify import PhysicalCoordinates, TileVerifier, as_array
 
 __all__ = ["Loader", "OnError"]
@@ -101,7 +102,6 @@ class Loader:
         self._stack = StackArray(self.shape, self.dtype, out, self._verifier)
         self._plan: LoadPlan | None = None
         self._lock = threading.Lock()
-        self._stop = False
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in vars(self).items() if name != "_lock"}
@@ -139,8 +139,7 @@ class Loader:
             sources = None
             names_sources = callable(getattr(self.fetcher, "source", None))
             if names_sources and type(self.fetcher).source is not TileFetcher.source:
-                unordered = LoadPlan(*labels)
-                sources = tuple(map(self._source, unordered.labels(unordered.order)))
+                sources = self._sources(LoadPlan(*labels))
             self._plan = LoadPlan(
                 *labels,
                 group_by=self.group_by,
@@ -249,45 +248,33 @@ class Loader:
         if getattr(self.fetcher, "thread_safe", False):
             workers = min(allowed, prod(self._planes))
         helper = Helper() if allowed > 1 and workers == 1 else None
-        batches = enumerate(self._batches(workers))
-        turn = threading.Lock()
-        errors: dict[int, BaseException] = {}
-        self._stop = False
 
-        def work() -> None:
+        def make_work(stop: threading.Event) -> Callable[[Positions], None]:
             placer = Placer(self._stack, self._annotate, helper)
-            while not self._stop:
-                with turn:
-                    number, batch = next(batches, (-1, None))
-                if batch is None:
-                    return
-                try:
-                    self._load(batch, placer, fill, advance)
-                except BaseException as error:  # raised again below, in the calling thread
-                    errors[number] = error
-                    self._stop = True
+            return lambda batch: self._load(batch, placer, stop, fill, advance)
 
-        threads = [
-            threading.Thread(target=work, name=f"starfish_fetch-{number}")
-            for number in range(1, workers)
-        ]
         try:
-            for thread in threads:
-                thread.start()
-            work()
+            errors = run_batches(self._batches(workers), make_work, workers)
         finally:
-            self._stop = self._stop or any(thread.ident is None for thread in threads)
-            for thread in threads:
-                if thread.ident is not None:
-                    thread.join()
             if helper is not None:
                 helper.close()
-        _raise_first(errors)
+        for error in errors:
+            if not isinstance(error, WiderDtypeError):
+                raise error
+        if errors:
+            raise WiderDtypeError.of_all(errors)
 
-    def _load(self, batch: Positions, placer: Placer, fill: bool, advance: Advance | None) -> None:
+    def _load(
+        self,
+        batch: Positions,
+        placer: Placer,
+        stop: threading.Event,
+        fill: bool,
+        advance: Advance | None,
+    ) -> None:
         """Load some tiles, one after another."""
         try:
-            self._load_each(batch, placer, fill, advance)
+            self._load_each(batch, placer, stop, fill, advance)
         except Exception:
             # What is wrong with a tile before goes first; it has not been looked at yet.
             placer.flush()
@@ -295,7 +282,12 @@ class Loader:
         placer.flush()
 
     def _load_each(
-        self, batch: Positions, placer: Placer, fill: bool, advance: Advance | None
+        self,
+        batch: Positions,
+        placer: Placer,
+        stop: threading.Event,
+        fill: bool,
+        advance: Advance | None,
     ) -> None:
         get_tile, fov = self.fetcher.get_tile, self.extent.fov
         declared, shape = self.extent.tile_shape, self.window.shape
@@ -303,7 +295,7 @@ class Loader:
         tile_class, make_reader, reader = None, None, None
         done = 0
         for position, labels in zip(batch.tolist(), self.plan.labels(batch), strict=True):
-            if self._stop:
+            if stop.is_set():
                 return
             if done == _BATCH_TILES and advance is not None:
                 advance(done)
@@ -406,33 +398,21 @@ class Loader:
             stacklevel=stacklevel + 1,
         )
 
-    def _source(self, labels: Labels) -> Hashable | None:
-        try:
-            source: Hashable | None = self.fetcher.source(self.extent.fov, *labels)
-        except Exception as error:
-            note_tile(error, self.extent.fov, labels)
-            raise
-        return source
+    def _sources(self, plan: LoadPlan) -> tuple[Hashable | None, ...]:
+        source, fov = self.fetcher.source, self.extent.fov
+        sources = []
+        for labels in plan.labels(plan.order):
+            try:
+                sources.append(source(fov, *labels))
+            except Exception as error:
+                note_tile(error, fov, labels)
+                raise
+        return tuple(sources)
 
     def _annotate(self, error: Exception, labels: Labels) -> None:
         """Add which tile an error is about, as a note, once."""
         try:
-            source = self._source(labels)
+            source = self.fetcher.source(self.extent.fov, *labels)
         except Exception:
             source = None
         note_tile(error, self.extent.fov, labels, source)
-
-
-def _raise_first(errors: dict[int, BaseException]) -> None:
-    """Raise what ended a load: an interrupt, or the error of the first batch that has one."""
-    wider: WiderDtypeError | None = None
-    in_order = [error for _, error in sorted(errors.items(), key=lambda item: item[0])]
-    for error in sorted(in_order, key=lambda error: isinstance(error, Exception)):
-        if not isinstance(error, WiderDtypeError):
-            raise error
-        if wider is None:
-            wider = error
-        wider.tiles.update(error.tiles)
-        wider.dtype = np.result_type(wider.dtype, error.dtype)
-    if wider is not None:
-        raise wider

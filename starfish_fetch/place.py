@@ -38,6 +38,12 @@ class WiderDtypeError(Exception):
         self.dtype = dtype
         self.tiles = tiles
 
+    @classmethod
+    def of_all(cls, errors: Sequence[Any]) -> WiderDtypeError:
+        """Return one for several of them."""
+        tiles = {position: data for error in errors for position, data in error.tiles.items()}
+        return cls(np.result_type(*(error.dtype for error in errors)), tiles)
+
 
 class StackArray:
     """The array of a stack, made when the first tile tells its dtype.

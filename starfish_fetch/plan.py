@@ -12,11 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from starfish_fetch.axes import Axes, TileKey, labels_of
+from starfish_fetch.axes import PLANES, Axes, TileKey, labels_of
 
 __all__ = ["Advice", "LoadPlan", "OrderPrediction", "parse_group_by"]
 
-_PLANES = (Axes.ROUND, Axes.CH, Axes.ZPLANE)
 _CHUNK = 1 << 16
 
 
@@ -42,14 +41,14 @@ def parse_group_by(group_by: Iterable[Any] | None) -> tuple[Axes, ...] | None:
         return None
     axes: list[Axes] = []
     for name in group_by:
-        axis = next((axis for axis in _PLANES if axis == name), None)
+        axis = next((axis for axis in PLANES if axis == name), None)
         if axis is None:
             raise ValueError(f"group_by takes the axes 'r', 'c' and 'z'; got {name!r}")
         if axis in axes:
             raise ValueError(f"group_by names the axis {str(axis)!r} more than once")
         axes.append(axis)
     if isinstance(group_by, set | frozenset):
-        axes.sort(key=_PLANES.index)
+        axes.sort(key=PLANES.index)
     return tuple(axes)
 
 
@@ -185,7 +184,7 @@ class LoadPlan:
         return np.arange(len(self))
 
     def _order(self, group_by: Sequence[Axes]) -> NDArray[np.intp]:
-        axes = [_PLANES.index(axis) for axis in group_by]
+        axes = [PLANES.index(axis) for axis in group_by]
         axes += [number for number in range(3) if number not in axes]
         return np.arange(len(self)).reshape(self.shape).transpose(axes).ravel()
 
@@ -208,7 +207,7 @@ class LoadPlan:
         """Yield, group after group, the positions of the tiles (see :attr:`order`)."""
         order = self.order
         if self.group_by is not None:
-            lengths = dict(zip(_PLANES, self.shape, strict=True))
+            lengths = dict(zip(PLANES, self.shape, strict=True))
             size = len(self) // prod(lengths[axis] for axis in self.group_by)
             return (order[start : start + size] for start in range(0, len(order), size))
         if self.sources is None:
@@ -259,7 +258,7 @@ class LoadPlan:
         """
         codes = self._codes
         orders: list[tuple[tuple[Axes, ...] | None, NDArray[np.intp]]] = [
-            (axes, self._order(axes)) for axes in permutations(_PLANES)
+            (axes, self._order(axes)) for axes in permutations(PLANES)
         ]
         orders.append((None, np.argsort(codes, kind="stable")))
         predictions = [
@@ -279,7 +278,8 @@ def _misses(codes: NDArray[np.intp], cache_sizes: Sequence[int | None]) -> list[
     it, did not hold what was asked for.
     """
     asked = codes[np.concatenate([[True], codes[1:] != codes[:-1]])]
-    counts: dict[int | None, int] = {None: len(np.unique(codes)), 1: len(asked)}
+    # Sources are numbered from 0 without gaps.
+    counts: dict[int | None, int] = {None: int(codes.max()) + 1, 1: len(asked)}
     wanted = max((size for size in cache_sizes if size is not None), default=1)
     position = np.arange(len(asked))
     missed = np.ones(len(asked), bool)

@@ -10,11 +10,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from starfish_fetch.axes import Axes
+from starfish_fetch.axes import PLANES, Axes
 
 __all__ = ["AXES", "Picked", "axis_of", "nearest", "pick", "put", "take"]
 
-AXES = (Axes.ROUND, Axes.CH, Axes.ZPLANE, Axes.Y, Axes.X)
+AXES = (*PLANES, Axes.Y, Axes.X)
 
 
 class Picked(NamedTuple):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, SupportsIndex
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from starfish_fetch.axes import Axes, Coordinates, Extent, TileKey, tile_shape_of
+from starfish_fetch.axes import PLANES, Axes, Coordinates, Extent, TileKey, tile_shape_of
 from starfish_fetch.crop import CropParameters
 from starfish_fetch.load import Loader, OnError
 from starfish_fetch.plan import LoadPlan, parse_group_by
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 __all__ = ["ImageStack"]
 
-_PLANES = AXES[:3]
 _AXIS_OF_COORDINATE = {
     Coordinates.Z: Axes.ZPLANE,
     Coordinates.Y: Axes.Y,
@@ -65,7 +64,7 @@ class ImageStack:
         progress: bool = False,
     ) -> ImageStack:
         stack = object.__new__(cls)
-        stack._labels = {axis: tuple(labels[axis]) for axis in _PLANES}
+        stack._labels = {axis: tuple(labels[axis]) for axis in PLANES}
         stack._window_shape = shape
         stack._loader = loader
         stack._array = array
@@ -162,8 +161,8 @@ class ImageStack:
         extent = Extent(tile_shape, fov, rounds, chs, zplanes)  # type: ignore[arg-type]
         crop = CropParameters() if crop_parameters is None else crop_parameters
         window = crop.window(tile_shape_of(extent.tile_shape))
-        labels = {axis: crop.labels(axis, extent.labels(axis)) for axis in _PLANES}
-        kept = Extent(extent.tile_shape, fov, *(labels[axis] for axis in _PLANES))
+        labels = {axis: crop.labels(axis, extent.labels(axis)) for axis in PLANES}
+        kept = Extent(extent.tile_shape, fov, *(labels[axis] for axis in PLANES))
         loader = Loader(
             tilefetcher,
             kept,
@@ -336,7 +335,7 @@ class ImageStack:
     @property
     def raw_shape(self) -> tuple[int, int, int, int, int]:
         """The length of each axis, as a tuple."""
-        rounds, chs, zplanes = (len(self._labels[axis]) for axis in _PLANES)
+        rounds, chs, zplanes = (len(self._labels[axis]) for axis in PLANES)
         return (rounds, chs, zplanes, *self._window_shape)
 
     @property
@@ -548,7 +547,7 @@ class ImageStack:
             axis: np.asarray(labels)[picked[axis].positions].tolist() if axis in picked else labels
             for axis, labels in all_labels.items()
         }
-        labels = {axis: kept[axis] for axis in _PLANES}
+        labels = {axis: kept[axis] for axis in PLANES}
         shape = len(kept[Axes.Y]), len(kept[Axes.X])
         if loader is not None:
             rows, columns = (
@@ -559,7 +558,7 @@ class ImageStack:
                 extent = Extent(
                     loader.extent.tile_shape,
                     loader.extent.fov,
-                    *(tuple(labels[axis]) for axis in _PLANES),
+                    *(tuple(labels[axis]) for axis in PLANES),
                 )
                 narrowed = loader.narrowed(extent, loader.window.within(rows, columns))
                 return self._make(labels, shape, loader=narrowed, progress=self._progress)
@@ -569,11 +568,11 @@ class ImageStack:
         coordinates = PhysicalCoordinates(
             *(value[picked[axis].positions] if axis in picked else value for value, axis in along)
         )
-        selected = {axis: frozenset(labels[axis]) for axis in _PLANES}
+        selected = {axis: frozenset(labels[axis]) for axis in PLANES}
         missing = [
             key
             for key in self._missing
-            if all(label in selected[axis] for label, axis in zip(key, _PLANES, strict=True))
+            if all(label in selected[axis] for label, axis in zip(key, PLANES, strict=True))
         ]
         stack = self._make(labels, shape, array=array, coordinates=coordinates, missing=missing)
         stack._loader = self._loader
@@ -607,7 +606,7 @@ class ImageStack:
         dropped = tuple(
             number for number, axis in enumerate(AXES) if axis in picked and picked[axis].scalar
         )
-        axes = [axis for number, axis in enumerate(_PLANES) if number not in dropped]
+        axes = [axis for number, axis in enumerate(PLANES) if number not in dropped]
         return array.squeeze(axis=dropped), axes
 
     def set_slice(

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from starfish_fetch.axes import (
+    PLANES,
     Axes,
     Coordinates,
     CoordinateValue,
@@ -25,6 +26,8 @@ from starfish_fetch.layout import Layout
 from starfish_fetch.tiff_file import TiffFiles
 
 __all__ = ["TiffTileFetcher"]
+
+_MAX_PATHS = 1 << 12
 
 CoordinatesOfPlane = Callable[[int, int], Mapping[Coordinates, CoordinateValue]]
 
@@ -144,6 +147,8 @@ class TiffTileFetcher(TileFetcher):
         self._known_coordinates: dict[tuple[int, int], dict[Coordinates, CoordinateValue]] = {}
         self._names_fov = "fov" in layout.fields
         self._prefix = os.path.join(self.root, "")
+        self._splits = tuple(axis in layout.outer for axis in PLANES)
+        self._paths: dict[tuple[int | None, ...], str] = {}
         self._page_of = _page_offsets(layout, extent)
         self._files = TiffFiles(
             self._tile_shape,
@@ -197,7 +202,20 @@ class TiffTileFetcher(TileFetcher):
                 f"rounds={self.extent.rounds}, chs={self.extent.chs}, "
                 f"zplanes={self.extent.zplanes}"
             )
-        return self._prefix + self.layout.path(fov_id, round_label, ch_label, zplane_label)
+        by_round, by_ch, by_zplane = self._splits
+        named = (
+            fov_id,
+            round_label if by_round else None,
+            ch_label if by_ch else None,
+            zplane_label if by_zplane else None,
+        )
+        path = self._paths.get(named)
+        if path is None:
+            if len(self._paths) >= _MAX_PATHS:
+                self._paths.clear()
+            path = self._prefix + self.layout.path(fov_id, round_label, ch_label, zplane_label)
+            self._paths[named] = path
+        return path
 
     def _coordinates_of(self, fov: int, zplane: int) -> dict[Coordinates, CoordinateValue]:
         known = self._known_coordinates.get((fov, zplane))
@@ -220,7 +238,7 @@ class TiffTileFetcher(TileFetcher):
 
 def _page_offsets(layout: Layout, extent: Extent) -> tuple[dict[int, int], ...]:
     """Return, for r, c and z, what each label adds to the number of a tile's page."""
-    strides = dict.fromkeys((Axes.ROUND, Axes.CH, Axes.ZPLANE), 0)
+    strides = dict.fromkeys(PLANES, 0)
     stride = 1
     for axis in reversed(layout.inner):
         strides[axis] = stride

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from starfish_fetch.axes import Axes, Coordinates, labels_of
+from starfish_fetch.axes import PLANES, Axes, Coordinates, labels_of
 from starfish_fetch.errors import DataFormatWarning
 from starfish_fetch.intensity import to_float32
 from starfish_fetch.verify import PhysicalCoordinates, verify_intensities
@@ -42,7 +42,7 @@ def parse_array(
         warnings.warn("the array has NaN pixels", DataFormatWarning, stacklevel=stacklevel + 1)
     physical = _physical(coordinates, pixels.shape)
     labels = {}
-    for number, axis in enumerate((Axes.ROUND, Axes.CH, Axes.ZPLANE)):
+    for number, axis in enumerate(PLANES):
         size = array.shape[number]
         given = range(size) if index_labels is None else list(index_labels[axis])
         labels[axis] = labels_of(f"index_labels[{str(axis)!r}]", given)

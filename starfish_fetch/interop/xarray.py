@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from starfish_fetch.axes import Axes
+from starfish_fetch.axes import PLANES
 from starfish_fetch.errors import require
 
 if TYPE_CHECKING:
@@ -23,6 +23,6 @@ def to_xarray(stack: ImageStack) -> xr.DataArray:
         raise require("xarray", "xarray", "ImageStack.xarray") from None
     x, y, z = stack.physical_coordinates()
     dimensions = [str(axis) for axis in stack.shape]
-    labels = {str(axis): stack.axis_labels(axis) for axis in (Axes.ROUND, Axes.CH, Axes.ZPLANE)}
+    labels = {str(axis): stack.axis_labels(axis) for axis in PLANES}
     physical = {"xc": ("x", x), "yc": ("y", y), "zc": ("z", z)}
     return xr.DataArray(stack.to_numpy(), dims=dimensions, coords={**labels, **physical})
