@@ -112,6 +112,10 @@ class _CountingFetcher:
             self.calls += 1
         return self._fetcher.get_tile(*labels)
 
+    def source(self, *labels: int) -> Any:
+        name = getattr(self._fetcher, "source", None)
+        return None if name is None else name(*labels)
+
 
 _Benchmark = Callable[..., Any]
 
@@ -154,8 +158,8 @@ class LoadSuite(ABC):
     extent : Extent
         What is loaded. A subclass must have it; it may be a property.
     params, param_names : sequence
-        asv's. A subclass may have more of them, or other orders, as long as one of the names is
-        ``group_by``. Default: :data:`ORDERS`.
+        asv's. A subclass may have others; the one that is named ``group_by`` is the load order,
+        and without it the order is the loader's own. Default: :data:`ORDERS`.
     benchmarks : sequence of str
         Which of the above a subclass wants. Default: all.
     options : mapping
@@ -249,7 +253,7 @@ class LoadSuite(ABC):
         self.stack = ImageStack.from_tilefetcher(
             self.fetcher if fetcher is None else fetcher,
             **vars(self.extent),
-            group_by=group_by_of(self.case["group_by"]),
+            group_by=group_by_of(self.case.get("group_by", "none")),
             **self.options,
         )
         return self.stack.load()
