@@ -6,29 +6,19 @@ import errno
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from starfish_fetch.errors import SourceError
+from starfish_fetch.errors import SourceError, require
+from starfish_fetch.tiff_pages import Parts, Plane, planes_of
 
 __all__ = ["TiffFiles"]
 
 _MAX_OPEN = 64
 _MAX_HEADERS = 1 << 16
-_JPEG = {6, 7, 33007, 34892}
-
-
-@dataclass(frozen=True, slots=True)
-class _Page:
-    """Where the parts of one compressed or scattered plane are."""
-
-    offsets: tuple[int, ...]
-    sizes: tuple[int, ...]
-    arguments: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,14 +27,7 @@ class _Header:
 
     identity: tuple[int, int, int]
     dtype: np.dtype[Any]
-    offsets: tuple[int, ...]
-    """Of each plane whose pixels lie in the file as they are; else empty."""
-    pages: tuple[_Page, ...]
-    """All other planes."""
-    planes_per_page: int
-    rows_per_part: int
-    parts_across: int
-    decode: Callable[..., Any] | None
+    planes: tuple[Plane, ...]
 
 
 class _OpenFile:
@@ -67,13 +50,19 @@ class _Rows:
     __slots__ = ("_file", "_offset", "_path", "_row_bytes", "dtype")
 
     def __init__(
-        self, file: _OpenFile, header: _Header, path: str, page: int, rows: slice, columns: int
+        self,
+        file: _OpenFile,
+        path: str,
+        dtype: np.dtype[Any],
+        offset: int,
+        columns: int,
+        first_row: int,
     ) -> None:
         self._file = file
         self._path = path
-        self.dtype = header.dtype
-        self._row_bytes = columns * header.dtype.itemsize
-        self._offset = header.offsets[page] + rows.start * self._row_bytes
+        self.dtype = dtype
+        self._row_bytes = columns * dtype.itemsize
+        self._offset = offset + first_row * self._row_bytes
 
     def read(self, row: int, out: NDArray[Any]) -> None:
         offset = self._offset + row * self._row_bytes
@@ -139,11 +128,11 @@ class TiffFiles:
         MissingExtraError
             If it is compressed in a way that needs imagecodecs.
         """
-        file, header = self._file(path)
-        if not header.offsets:
-            return self._decode(file, header, path, page, rows)
-        pixels = np.empty((rows.stop - rows.start, self._shape[1]), header.dtype)
-        _Rows(file, header, path, page, rows, self._shape[1]).read(0, pixels)
+        reader = self.row_reader(path, page, rows)
+        if reader is None:
+            return self._decode(path, page, rows)
+        pixels = np.empty((rows.stop - rows.start, self._shape[1]), reader.dtype)
+        reader.read(0, pixels)
         return pixels
 
     def row_reader(self, path: str, page: int, rows: slice) -> _Rows | None:
@@ -155,27 +144,26 @@ class TiffFiles:
             As :meth:`read`.
         """
         file, header = self._file(path)
-        if not header.offsets:
+        plane = header.planes[page]
+        if not isinstance(plane, int):
             return None
-        return _Rows(file, header, path, page, rows, self._shape[1])
+        return _Rows(file, path, header.dtype, plane, self._shape[1], rows.start)
 
-    def _decode(
-        self, file: _OpenFile, header: _Header, path: str, page: int, rows: slice
-    ) -> NDArray[Any]:
-        number, sample = divmod(page, header.planes_per_page)
-        where = header.pages[number]
-        pixels = np.empty((rows.stop - rows.start, self._shape[1]), header.dtype)
-        # Each sample of a page has its own parts, one sample after another.
-        parts = len(where.offsets) // header.planes_per_page
-        first = rows.start // header.rows_per_part * header.parts_across
-        last = -(-rows.stop // header.rows_per_part) * header.parts_across
-        for part in range(sample * parts + first, sample * parts + min(last, parts)):
-            size = where.sizes[part]
-            encoded = _read_bytes(file.descriptor, size, where.offsets[part], path)
-            decoded, (_, _, top, left, _), _ = _decoded(header, path, encoded, part, where)
+    def _decode(self, path: str, page: int, rows: slice) -> NDArray[Any]:
+        file, header = self._file(path)
+        plane = header.planes[page]
+        assert not isinstance(plane, int)
+        height, width = self._shape
+        pixels = np.empty((rows.stop - rows.start, width), header.dtype)
+        first = rows.start // plane.rows_per_part * plane.parts_across
+        last = -(-min(rows.stop, height) // plane.rows_per_part) * plane.parts_across
+        for part in range(plane.first + first, plane.first + last):
+            encoded = np.empty(plane.sizes[part], np.uint8)
+            _read_into(file.descriptor, encoded, plane.offsets[part], path)
+            decoded, (_, _, top, left, _), _ = _decoded(plane, part, encoded.tobytes(), path)
             start, stop = max(top, rows.start), min(top + decoded.shape[1], rows.stop)
             pixels[start - rows.start : stop - rows.start, left : left + decoded.shape[2]] = (
-                decoded[0, start - top : stop - top, : self._shape[1] - left, 0]
+                decoded[0, start - top : stop - top, : width - left, 0]
             )
         return pixels
 
@@ -216,10 +204,9 @@ class TiffFiles:
         try:
             with (
                 open(file.descriptor, "rb", closefd=False) as stream,
-                # As OME, tifffile would follow the names of other files, and reorder pages.
-                TiffFile(stream, name=os.path.basename(path), is_ome=False) as tiff,
+                TiffFile(stream, name=os.path.basename(path)) as tiff,
             ):
-                return self._header(tiff, path, identity)
+                return self._header(tiff, file, path, identity)
         except SourceError:
             raise
         except OSError as error:
@@ -228,82 +215,38 @@ class TiffFiles:
         except Exception as error:
             raise SourceError(f"{path} is not a readable TIFF file: {error}") from error
 
-    def _header(self, tiff: Any, path: str, identity: tuple[int, int, int]) -> _Header:
-        series = tiff.series[0]
-        keyframe = series.keyframe
-        samples, depth, rows, columns, colours = keyframe.shaped
+    def _header(
+        self, tiff: Any, file: _OpenFile, path: str, identity: tuple[int, int, int]
+    ) -> _Header:
+        first = tiff.pages.first
+        _, _, rows, columns, colours = first.shaped
         if colours != 1 or (rows, columns) != self._shape:
             raise SourceError(
-                f"{path} has planes of the shape {keyframe.shape}; expected {self._shape} "
+                f"{path} has planes of the shape {first.shape}; expected {self._shape} "
                 "(rows, columns)"
             )
-        count = series.size // (rows * columns)
-        if count != self._pages:
-            raise SourceError(
-                f"{path}: {count} planes found; the layout and the extent expect {self._pages}"
-            )
-        if keyframe.dtype is None:
+        if first.dtype is None:
             raise SourceError(f"{path} holds pixels of a type that no dtype describes")
-        dtype = keyframe.dtype.newbyteorder(tiff.byteorder)
+        dtype = first.dtype.newbyteorder(tiff.byteorder)
         if self._dtype is not None and dtype.newbyteorder("=") != self._dtype.newbyteorder("="):
             raise SourceError(f"{path} holds {dtype.name}; expected {self._dtype.name}")
-        offsets: tuple[int, ...] = ()
-        pages: tuple[_Page, ...] = ()
-        decode = None
-        # A stack of three or four planes is often written as the samples of one colour page.
-        per_page = samples * depth
-        plane = rows * columns * dtype.itemsize
-        start = series.dataoffset
-        if start is not None:
-            offsets = tuple(range(start, start + count * plane, plane))
-        elif len(series) * per_page != count or depth != 1:
-            raise SourceError(f"{path} has compressed planes that are not pages")
-        elif all(page.is_final for page in series):
-            offsets = tuple(
-                page.dataoffsets[0] + sample * plane for page in series for sample in range(samples)
-            )
-        else:
-            decode = keyframe.decode
-            pages = tuple(map(_page_of, series))
-        return _Header(
-            identity=identity,
-            dtype=dtype,
-            offsets=offsets,
-            pages=pages,
-            planes_per_page=per_page,
-            rows_per_part=keyframe.tilelength
-            if keyframe.is_tiled
-            else min(keyframe.rowsperstrip, rows),
-            parts_across=-(-columns // keyframe.tilewidth) if keyframe.is_tiled else 1,
-            decode=decode,
-        )
+
+        def read_at(offset: int, size: int) -> bytes:
+            buffer = bytearray(size)
+            return bytes(buffer[: _read_at(file.descriptor, memoryview(buffer), offset)])
+
+        return _Header(identity, dtype, planes_of(tiff, path, read_at, self._pages))
 
 
-def _page_of(page: Any) -> _Page:
-    arguments = {}
-    if page.keyframe.compression in _JPEG:
-        arguments = {"jpegtables": page.jpegtables, "jpegheader": page.keyframe.jpegheader}
-    return _Page(tuple(page.dataoffsets), tuple(page.databytecounts), arguments)
-
-
-def _decoded(header: _Header, path: str, encoded: bytes, part: int, where: _Page) -> Any:
-    assert header.decode is not None
+def _decoded(plane: Parts, part: int, encoded: bytes, path: str) -> Any:
+    if not encoded:
+        raise SourceError(f"{path} has a plane whose pixels were never written")
     try:
-        return header.decode(encoded, part, **where.arguments)
+        return plane.decode(encoded, part, **plane.arguments)
     except Exception as error:
         if "imagecodecs" in str(error):
-            from starfish_fetch.errors import require
-
             raise require("imagecodecs", "codecs", f"reading {path}") from error
         raise SourceError(f"{path}: part {part} of a plane cannot be decoded: {error}") from error
-
-
-def _read_bytes(descriptor: int, size: int, offset: int, path: str) -> bytes:
-    if size == 0:
-        raise SourceError(f"{path} has a plane whose pixels were never written")
-    buffer = np.empty(size, np.uint8)
-    _read_into(descriptor, buffer, offset, path)
-    return buffer.tobytes()
 
 
 def _read_into(descriptor: int, target: NDArray[Any], offset: int, path: str) -> None:
