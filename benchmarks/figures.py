@@ -250,9 +250,12 @@ def slowest_over_fastest_order(image: Image) -> Measured:
     for layout in common.LAYOUTS:
         _loads_tiff(image, layout)
         loads = {order: partial(_loads_tiff, image, layout, order) for order in ORDERS}
-        seconds = _take_turns(loads, image.sizes.runs)
+        seconds = _take_turns(loads, image.sizes.few)
         medians = {order: median(seconds[order]) for order in ORDERS}
         ranked = sorted(medians, key=medians.__getitem__)
+        # The slowest of seven was partly chosen for its bad luck; measured anew, it has none.
+        pair = {order: loads[order] for order in (ranked[-1], ranked[0])}
+        seconds = _take_turns(pair, image.sizes.runs)
         remark = f"{layout}: {ranked[-1]} over {ranked[0]}"
         measured = _ratio(seconds[ranked[-1]], seconds[ranked[0]], remark)
         if worst is None or measured.value > worst.value:

@@ -9,7 +9,7 @@ import argparse
 import json
 import math
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from itertools import product
@@ -89,11 +89,19 @@ def _values(run: Any, name: str, names: Sequence[str]) -> Iterator[tuple[str, fl
     cases = product(*columns["params"])
     for case, value in zip(cases, columns["result"] or [], strict=False):
         if value is not None and not math.isnan(value):
-            yield ", ".join(word.strip("'") for word in case) or " ".join(names), value
+            words = [word.strip("'") for word in case]
+            if len(words) == 1:
+                words = [f"{names[0]}: {words[0]}"]
+            yield ", ".join(words), value
+
+
+def _change(values: Collection[float]) -> float:
+    """Return the largest over the smallest."""
+    return max(values) / min(values) if min(values) > 0 else max(values)
 
 
 def draw(history: History, path: str, lines: int) -> None:
-    """Draw one panel for each benchmark, with its largest lines."""
+    """Draw one panel for each benchmark, with the lines that change most."""
     from matplotlib.figure import Figure
 
     columns = 1 if len(history.panels) == 1 else 2
@@ -104,18 +112,19 @@ def draw(history: History, path: str, lines: int) -> None:
     )
     places = figure.subplots(rows, columns, squeeze=False).ravel()
     for panel, subplot in zip(history.panels, places, strict=False):
-        largest = sorted(panel.lines, key=lambda label: -max(panel.lines[label].values()))
-        for label, colour in zip(largest[:lines], _COLOURS, strict=False):
+        ranked = sorted(panel.lines, key=lambda label: -_change(panel.lines[label].values()))
+        for label, colour in zip(ranked[:lines], _COLOURS, strict=False):
             values = [panel.lines[label].get(commit, math.nan) for commit in history.commits]
             subplot.plot(history.commits, values, "o-", color=colour, linewidth=2, label=label)
         subplot.set_title(f"{panel.title}\n{panel.name}", fontsize=13, color=_TEXT)
         subplot.set_ylabel(panel.unit, fontsize=13, color=_TEXT)
-        subplot.set_ylim(bottom=0)
+        highest = max(max(values.values()) for values in panel.lines.values())
+        subplot.set_ylim(0, highest * (1.6 if any(ranked) else 1.15) or 1)
         subplot.margins(x=0.1)
         subplot.grid(color="#dddddd", linewidth=0.8)
         subplot.spines[["top", "right"]].set_visible(False)
-        if any(largest):
-            subplot.legend(fontsize=10, frameon=False, loc="best")
+        if any(ranked):
+            subplot.legend(fontsize=10, frameon=False, loc="upper left", ncols=2)
     for subplot in places[len(history.panels) :]:
         subplot.set_axis_off()
     figure.savefig(path)

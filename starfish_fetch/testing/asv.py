@@ -151,7 +151,8 @@ class LoadSuite(ABC):
 
     The three counts are exact: the same each time, on every machine with the same libraries. One
     tile is loaded before anything is measured, by a fetcher of its own, so that modules imported
-    on first use do not count.
+    on first use do not count. (Where a ``thread_safe`` fetcher caches less than its threads use at
+    once, opens and bytes depend on how the threads meet; ``options = {"workers": 1}`` settles it.)
 
     Attributes
     ----------
