@@ -96,7 +96,7 @@ def labels_of(name: str, values: Iterable[SupportsIndex]) -> tuple[int, ...]:
     TypeError
         If a label is not an integer.
     ValueError
-        If there are none, or one of them twice.
+        If there are none, or one of them twice, or one does not fit in 64 bits.
 
     Examples
     --------
@@ -109,6 +109,8 @@ def labels_of(name: str, values: Iterable[SupportsIndex]) -> tuple[int, ...]:
         raise TypeError(f"{name} must be an iterable of ints; got {values!r}") from error
     if not labels:
         raise ValueError(f"{name} is empty; name at least one label")
+    if labels[0] < -(2**63) or labels[-1] >= 2**63:
+        raise ValueError(f"{name} must fit in 64 bits; got {labels}")
     for first, second in pairwise(labels):
         if first == second:
             raise ValueError(f"{name} names the label {first} more than once: {labels}")
@@ -183,6 +185,10 @@ class Extent:
 
     def __hash__(self) -> int:
         return hash((*self.tile_shape.values(), self.fov, self.rounds, self.chs, self.zplanes))
+
+    def of(self, rounds: Iterable[int], chs: Iterable[int], zplanes: Iterable[int]) -> Extent:
+        """Return the same image with other labels."""
+        return Extent(self.tile_shape, self.fov, tuple(rounds), tuple(chs), tuple(zplanes))
 
     def labels(self, axis: Axes | str) -> tuple[int, ...]:
         """Return the labels of the round, channel or z-plane axis, ascending."""

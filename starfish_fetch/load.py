@@ -5,6 +5,7 @@ This is the only module that asks a fetcher for pixels.
 
 from __future__ import annotations
 
+import operator
 import threading
 import warnings
 from collections.abc import Callable, Hashable, Iterator, Mapping
@@ -81,8 +82,8 @@ class Loader:
             raise ValueError(
                 f"dtype must be numpy.float32, or None to keep the tiles' own; got {dtype!r}"
             )
-        if workers is not None and workers < 1:
-            raise ValueError(f"workers must be at least 1; got {workers}")
+        if workers is not None and (operator.index(workers) < 1 or isinstance(workers, bool)):
+            raise ValueError(f"workers must be an int of at least 1; got {workers}")
         self.fetcher = fetcher
         self.extent = extent
         self.window = window
@@ -98,10 +99,15 @@ class Loader:
         tile_shape = tile_shape_of(extent.tile_shape)
         self._whole_tile = window.shape == tile_shape
         self._whole_rows = window.shape[1] == tile_shape[1]
-        self._verifier = TileVerifier(tile_shape, window, self._planes)
-        self._stack = StackArray(self.shape, self.dtype, out, self._verifier)
+        self._tile_shape = tile_shape
+        self._start()
         self._plan: LoadPlan | None = None
         self._lock = threading.Lock()
+
+    def _start(self) -> None:
+        """Forget everything: what a tile that was refused has told is not to be held to."""
+        self._verifier = TileVerifier(self._tile_shape, self.window, self._planes)
+        self._stack = StackArray(self.shape, self.dtype, self.out, self._verifier)
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in vars(self).items() if name != "_lock"}
@@ -135,20 +141,23 @@ class Loader:
     def plan(self) -> LoadPlan:
         """The order in which tiles are asked for; asks the fetcher to name its sources."""
         if self._plan is None:
-            labels = self.extent.rounds, self.extent.chs, self.extent.zplanes
-            sources = None
-            names_sources = callable(getattr(self.fetcher, "source", None))
-            if names_sources and type(self.fetcher).source is not TileFetcher.source:
-                sources = self._sources(LoadPlan(*labels))
-            self._plan = LoadPlan(
-                *labels,
-                group_by=self.group_by,
-                sources=sources,
-                fov=self.extent.fov,
-                tile_shape=self.window.shape,
-                dtype=self.dtype if self.out is None else self.out.dtype,
-            )
+            self._plan = self._make_plan(tolerant=False)
         return self._plan
+
+    def _make_plan(self, *, tolerant: bool) -> LoadPlan:
+        labels = self.extent.rounds, self.extent.chs, self.extent.zplanes
+        sources = None
+        source = getattr(self.fetcher, "source", None)
+        if callable(source) and getattr(source, "__func__", None) is not TileFetcher.source:
+            sources = self._sources(LoadPlan(*labels), source, tolerant)
+        return LoadPlan(
+            *labels,
+            group_by=self.group_by,
+            sources=sources,
+            fov=self.extent.fov,
+            tile_shape=self.window.shape,
+            dtype=self.dtype if self.out is None else self.out.dtype,
+        )
 
     @property
     def done(self) -> bool:
@@ -210,10 +219,16 @@ class Loader:
         """
         if on_error not in ("raise", "fill"):
             raise ValueError(f"on_error must be 'raise' or 'fill'; got {on_error!r}")
+        fill = on_error == "fill"
+        if fill:
+            self._stack.verify_fill_value(fill_value)
+            self._plan = self._plan or self._make_plan(tolerant=True)
+        if not any(self._stack.placed):
+            self._start()
         self.failures = {}
         while True:
             try:
-                self._run_batches(on_error == "fill", advance)
+                self._run_batches(fill, advance)
             except WiderDtypeError as wider:
                 self._widen(wider)
             else:
@@ -398,15 +413,27 @@ class Loader:
             stacklevel=stacklevel + 1,
         )
 
-    def _sources(self, plan: LoadPlan) -> tuple[Hashable | None, ...]:
-        source, fov = self.fetcher.source, self.extent.fov
-        sources = []
+    def _sources(
+        self, plan: LoadPlan, source: Callable[..., Hashable | None], tolerant: bool
+    ) -> tuple[Hashable | None, ...]:
+        fov = self.extent.fov
+        sources: list[Hashable | None] = []
         for labels in plan.labels(plan.order):
             try:
-                sources.append(source(fov, *labels))
+                name = source(fov, *labels)
             except Exception as error:
-                note_tile(error, fov, labels)
-                raise
+                if not tolerant:
+                    note_tile(error, fov, labels)
+                    raise
+                name = None
+            sources.append(name)
+        for name, labels in zip(sources, plan.labels(plan.order), strict=True):
+            if not isinstance(name, Hashable):
+                unusable = TypeError(
+                    f"source() returned {name!r}; expected something hashable, or None (C14)"
+                )
+                note_tile(unusable, fov, labels)
+                raise unusable
         return tuple(sources)
 
     def _annotate(self, error: Exception, labels: Labels) -> None:

@@ -91,9 +91,14 @@ class StackArray:
             if self.array is None:
                 native = dtype.newbyteorder("=")
                 self.array = np.empty(self.shape, native if self.dtype is None else self.dtype)
-            if self.dtype is None and not np.can_cast(dtype, self.array.dtype, "safe"):
+            if self.dtype is None and not (
+                dtype.kind == self.array.dtype.kind and np.can_cast(dtype, self.array.dtype, "safe")
+            ):
                 if self.out is not None:
-                    raise TypeError(f"out is {self.out.dtype}, which cannot hold {dtype}")
+                    raise TypeError(
+                        f"out is {self.out.dtype}, but the tiles are {dtype}: give an array of "
+                        "their kind that can hold them, or load as float32"
+                    )
                 raise WiderDtypeError(dtype, {})
             return self.array
 
@@ -112,26 +117,35 @@ class StackArray:
             return [self.array[index] for index in np.ndindex(self.shape[:3])]
         return tiles
 
-    def fill(self, fill_value: float) -> None:
-        """Write a value wherever no tile is.
+    def verify_fill_value(self, fill_value: float) -> None:
+        """Raise ValueError unless a stack of this dtype may hold a value.
 
-        Raises
-        ------
-        ValueError
-            If the dtype does not have it.
+        Without a dtype to go by yet, everything may pass that is a number.
         """
-        assert self.array is not None
+        dtype = self.dtype if self.array is None else self.array.dtype
         try:
-            with np.errstate(all="raise"):
-                value = np.asarray(fill_value).astype(self.array.dtype)
-            exact = value == fill_value or fill_value != fill_value
-        except (OverflowError, FloatingPointError, TypeError, ValueError):
-            exact = False
-        if not exact:
-            raise ValueError(f"fill_value={fill_value!r} is no {self.array.dtype}")
+            value = float(fill_value)
+        except (TypeError, ValueError):
+            raise ValueError(f"fill_value must be a number; got {fill_value!r}") from None
+        if dtype is None:
+            return
+        if dtype.kind == "f":
+            allowed, fits = "between 0 and 1, or NaN", value != value or 0 <= value <= 1
+        else:
+            limits = np.iinfo(dtype) if dtype.kind in "iu" else np.iinfo(np.uint8)
+            highest = 1 if dtype.kind == "b" else limits.max
+            allowed = f"a whole number from {limits.min} to {highest}"
+            fits = limits.min <= value <= highest and value == int(value)
+        if not fits:
+            raise ValueError(f"fill_value={fill_value!r} for {dtype} must be {allowed}")
+
+    def fill(self, fill_value: float) -> None:
+        """Write a value wherever no tile is."""
+        self.verify_fill_value(fill_value)
+        assert self.array is not None
         for tile, there in zip(self.tiles(), self.placed, strict=True):
             if not there:
-                tile[...] = value
+                tile[...] = fill_value
 
 
 class Placer:

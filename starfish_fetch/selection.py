@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -129,12 +130,8 @@ def _range(axis: Axes, selector: slice, labels: Sequence[int], positional: bool)
         raise ValueError(f"the range {selector!r} for axis {str(axis)!r} must run forwards")
     if positional:
         return slice(*selector.indices(len(labels)))
-    first = 0 if selector.start is None else int(np.searchsorted(labels, selector.start, "left"))
-    last = (
-        len(labels)
-        if selector.stop is None
-        else int(np.searchsorted(labels, selector.stop, "right"))
-    )
+    first = 0 if selector.start is None else bisect_left(labels, selector.start)
+    last = len(labels) if selector.stop is None else bisect_right(labels, selector.stop)
     return slice(first, max(first, last), step)
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import threading
+import warnings
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
+from math import prod
 from typing import TYPE_CHECKING, Any, SupportsIndex
 
 import numpy as np
@@ -12,6 +14,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from starfish_fetch.axes import PLANES, Axes, Coordinates, Extent, TileKey, tile_shape_of
 from starfish_fetch.crop import CropParameters
+from starfish_fetch.errors import DataFormatWarning
 from starfish_fetch.load import Loader, OnError
 from starfish_fetch.plan import LoadPlan, parse_group_by
 from starfish_fetch.progress import progress_bar
@@ -140,7 +143,8 @@ class ImageStack:
         progress : bool, optional
             Show a progress bar on stderr while loading. Default: False.
         out : ndarray, optional
-            A 5-D array or memmap of the right shape and dtype to load into.
+            A 5-D array or memmap of the right shape and dtype to load into. A selection made
+            before the load does not use it.
 
         Returns
         -------
@@ -162,7 +166,7 @@ class ImageStack:
         crop = CropParameters() if crop_parameters is None else crop_parameters
         window = crop.window(tile_shape_of(extent.tile_shape))
         labels = {axis: crop.labels(axis, extent.labels(axis)) for axis in PLANES}
-        kept = Extent(extent.tile_shape, fov, *(labels[axis] for axis in PLANES))
+        kept = extent.of(*labels.values())
         loader = Loader(
             tilefetcher,
             kept,
@@ -219,7 +223,7 @@ class ImageStack:
     def load(
         self, *, on_error: OnError = "raise", fill_value: float = 0, progress: bool | None = None
     ) -> ImageStack:
-        """Fetch every tile that is not here yet; every accessor of pixels calls it.
+        """Fetch every tile, if that has not been done; every accessor of pixels calls it.
 
         Parameters
         ----------
@@ -269,7 +273,7 @@ class ImageStack:
                 loader = self._loader
                 assert loader is not None
                 shown = self._progress if progress is None else progress
-                with progress_bar(shown, "tiles", len(loader.plan)) as advance:
+                with progress_bar(shown, "tiles", prod(self.raw_shape[:3])) as advance:
                     array = loader.run(
                         on_error=on_error,
                         fill_value=fill_value,
@@ -555,11 +559,7 @@ class ImageStack:
                 for axis in (Axes.Y, Axes.X)
             )
             if rows is not None and columns is not None:
-                extent = Extent(
-                    loader.extent.tile_shape,
-                    loader.extent.fov,
-                    *(tuple(labels[axis]) for axis in PLANES),
-                )
+                extent = loader.extent.of(*labels.values())
                 narrowed = loader.narrowed(extent, loader.window.within(rows, columns))
                 return self._make(labels, shape, loader=narrowed, progress=self._progress)
         array = take(self._load(stacklevel=4), picked)
@@ -574,9 +574,13 @@ class ImageStack:
             for key in self._missing
             if all(label in selected[axis] for label, axis in zip(key, PLANES, strict=True))
         ]
-        stack = self._make(labels, shape, array=array, coordinates=coordinates, missing=missing)
-        stack._loader = self._loader
-        return stack
+        loader = self._loader
+        if loader is not None:
+            extent = loader.extent.of(*labels.values())
+            loader = loader.narrowed(extent, loader.window)
+        return self._make(
+            labels, shape, loader=loader, array=array, coordinates=coordinates, missing=missing
+        )
 
     def get_slice(self, selector: Mapping[Axes, Any]) -> tuple[NDArray[Any], list[Axes]]:
         """Return part of the pixels, and the axes that it has before y and x.
@@ -640,6 +644,6 @@ class ImageStack:
                 f"the stack holds {array.dtype}, the data is {data.dtype}; convert it first "
                 "(starfish_fetch.to_float32)"
             )
-        if data.dtype.kind == "f" and data.size:
-            verify_intensities(data)
+        if data.dtype.kind == "f" and data.size and verify_intensities(data):
+            warnings.warn("the data has NaN pixels", DataFormatWarning, stacklevel=2)
         put(array, picked, data, [] if axes is None else [axis_of(axis) for axis in axes])

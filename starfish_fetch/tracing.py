@@ -8,6 +8,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.machinery import all_suffixes
 from typing import Any
 
 __all__ = ["Trace", "trace"]
@@ -36,6 +37,8 @@ class Trace:
             self.by_source[path] += 1
 
 
+_CODE = tuple(all_suffixes())
+
 _active: tuple[Trace, ...] = ()
 _lock = threading.Lock()
 _installed = False
@@ -48,6 +51,9 @@ def _hook(event: str, arguments: tuple[Any, ...]) -> None:
     if not isinstance(path, str | bytes | os.PathLike):
         return  # A descriptor that is wrapped was opened before.
     name = os.path.abspath(os.fsdecode(path))
+    # What is imported on the way is no data; a compiled file is named after a temporary one.
+    if name.endswith(_CODE) or f"{os.sep}__pycache__{os.sep}" in name:
+        return
     with _lock:
         for active in _active:
             active._record(name)
@@ -57,8 +63,9 @@ def _hook(event: str, arguments: tuple[Any, ...]) -> None:
 def trace(under: str | os.PathLike[str] | None = None) -> Iterator[Trace]:
     """Count the files that this process opens, in any thread, through Python.
 
-    Counts rest on Python's audit events (PEP 578): a library that opens files in C, unseen by
-    Python, is not counted. Traces nest.
+    Python's own code, opened where something is imported, is left out. Counts rest on Python's
+    audit events (PEP 578): what a library opens in C, unseen by Python, is not counted. Traces
+    nest.
 
     Parameters
     ----------

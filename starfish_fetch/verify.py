@@ -23,7 +23,7 @@ Pair = tuple[Any, Any]
 
 # Looked up once: members of an enum are slow to reach, and this is done for every tile.
 _X, _Y, _Z = Coordinates.X, Coordinates.Y, Coordinates.Z
-_COMPARABLE = frozenset({tuple, float, int, type(None)})
+_UNCHANGING = frozenset({tuple, float, int, type(None)})
 
 
 class PhysicalCoordinates(NamedTuple):
@@ -60,8 +60,8 @@ def verify_intensities(pixels: NDArray[Any]) -> bool:
     lowest, highest, has_nan = found
     if lowest < 0 or highest > 1:
         raise ValueError(
-            f"intensities must lie within [0, 1]; these reach from {lowest:g} to {highest:g}. "
-            "Keep the file's own integers, or divide all tiles by one number"
+            f"intensities must lie within [0, 1]; these reach from {lowest!r} to {highest!r}. "
+            "Integers must not be negative; floats are to be divided by one number for all tiles"
         )
     return has_nan
 
@@ -118,12 +118,12 @@ class TileVerifier:
         """Raise ValueError unless pixels are 2-D and of the shape expected (C2, C3)."""
         if data.ndim != 2:
             raise ValueError(
-                f"tile_data() returned {data.ndim} dimensions of shape {data.shape}; expected 2, "
+                f"the tile returned {data.ndim} dimensions of shape {data.shape}; expected 2, "
                 "rows then columns (C3)"
             )
         if data.shape != self._window.shape:
             raise ValueError(
-                f"tile_data() returned the shape {data.shape} (rows, columns); expected "
+                f"the tile returned the shape {data.shape} (rows, columns); expected "
                 f"{self._window.shape} (C2)"
             )
 
@@ -139,9 +139,12 @@ class TileVerifier:
                 "'yc' (C8)"
             ) from None
         seen = self._seen.get(labels[2])
-        if seen is not None and type(given[2]) in _COMPARABLE and seen[0] == given:
-            self._z[position] = seen[1]
-            return
+        try:
+            if seen is not None and seen[0] == given:
+                self._z[position] = seen[1]
+                return
+        except ValueError:  # arrays do not compare to one answer
+            pass
         key = TileKey(*labels)
         x, y = _pair("xc", given[0]), _pair("yc", given[1])
         z = _z_of(given[2])
@@ -154,11 +157,13 @@ class TileVerifier:
             raise error
         self._z[position] = z
         # Only what cannot be changed in place later is worth comparing with.
-        if type(given[0]) is type(given[1]) is tuple and type(given[2]) in _COMPARABLE:
+        if type(given[0]) is type(given[1]) is tuple and type(given[2]) in _UNCHANGING:
             self._seen[key.zplane] = given, z
 
     def dtype(self, dtype: np.dtype[Any], key: TileKey) -> None:
-        """Raise TypeError unless a dtype is of the kind that all tiles before had (C4)."""
+        """Raise TypeError unless a dtype is a number's, of the kind of all before (C3, C4)."""
+        if dtype.kind not in "biuf":
+            raise TypeError(f"tile_data() returned {dtype}; expected numbers (C3)")
         with self._lock:
             for other, first in self._dtypes.items():
                 if other.kind != dtype.kind:
@@ -222,14 +227,18 @@ def _pair(name: str, value: Any) -> Pair:
     try:
         first, last = value
         finite = math.isfinite(first) and math.isfinite(last)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise ValueError(
             f"the coordinate {name!r} is {value!r}; expected the pair (first, last) (C8)"
         ) from None
     if not finite:
         raise ValueError(f"the coordinate {name!r} is {value!r}; expected finite numbers (C8)")
-    # Of the type that was given: it decides how numpy.linspace rounds.
-    return first, last
+    # Of the type that was given, which decides how numpy.linspace rounds; but it takes no int of
+    # more than 64 bits.
+    return (
+        float(first) if isinstance(first, int) else first,
+        float(last) if isinstance(last, int) else last,
+    )
 
 
 def _z_of(value: Any) -> float:
@@ -239,12 +248,15 @@ def _z_of(value: Any) -> float:
     try:
         if isinstance(value, tuple | list | np.ndarray) and np.ndim(value):
             first, last = value
-            return float((last - first) / 2 + first)
-        return float(value)
-    except (TypeError, ValueError):
+            value = (last - first) / 2 + first
+        z = float(value)
+    except (TypeError, ValueError, OverflowError):
         raise ValueError(
             f"the coordinate 'zc' is {value!r}; expected a number or a pair (C8)"
         ) from None
+    if math.isinf(z):
+        raise ValueError(f"the coordinate 'zc' is {value!r}; expected finite numbers (C8)")
+    return z
 
 
 def _misalignment(here: tuple[Pair, Pair, TileKey], first: tuple[Pair, Pair, TileKey]) -> str:

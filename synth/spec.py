@@ -226,10 +226,7 @@ def _labels(name: str, values: int | Iterable[SupportsIndex]) -> tuple[int, ...]
         if count < 1:
             raise ValueError(f"{name} must number at least 1; got {count}")
         values = range(count)
-    labels = labels_of(name, values)
-    if labels[0] < -(2**63) or labels[-1] >= 2**63:
-        raise ValueError(f"{name} must fit in 64 bits; got {labels}")
-    return labels
+    return labels_of(name, values)
 
 
 def _tile_shape(given: Sequence[SupportsIndex] | Mapping[Any, SupportsIndex]) -> tuple[int, int]:

@@ -95,7 +95,6 @@ def test_version():
         (["demo", "--plot", "plot.txt"], "neither in .png nor in .svg"),
         (["demo", "--plot", "no/plot.png"], "there is no folder"),
         (["synth", "write"], "Missing argument"),
-        ([*WRITE], "Missing option '--layout'"),
         ([*WRITE, "--layout", "per-tile", "--inner", "z"], "--inner goes with a template"),
         ([*WRITE, "--layout", "{c}.tiff", "--inner", "r,q"], "inner must name some of"),
         ([*WRITE, "--layout", "per-tile", "--workers", "0"], "--workers"),

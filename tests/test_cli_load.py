@@ -435,3 +435,20 @@ def test_a_bar_is_shown_at_a_terminal_alone(data, monkeypatch):
 
 def test_missing_labels_are_named_as_options():
     assert Labels(chs=(0,)).missing() == ["--rounds", "--zplanes", "--size"]
+
+
+def test_a_link_keeps_leading_to_what_is_written(data, tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    target = tmp_path / "elsewhere" / "target.npy"
+    (tmp_path / "link.npy").symlink_to(target)
+    for _ in range(2):
+        assert run("load", "data", "--out", "link.npy").exit_code == 0
+    assert (tmp_path / "link.npy").is_symlink()
+    assert np.load(target).shape == (2, 2, 2, 16, 16)
+
+
+def test_what_is_no_regular_file_is_not_replaced(data, tmp_path):
+    os.mkfifo(tmp_path / "pipe.npy")
+    said = said_in_one_line(run("load", "data", "--out", "pipe.npy"), 1)
+    assert "exists and is not a regular file" in said
+    assert (tmp_path / "pipe.npy").is_fifo()

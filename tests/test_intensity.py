@@ -38,6 +38,20 @@ def test_ends_of_the_range_equal_skimage(dtype):
     np.testing.assert_array_equal(to_float32(pixels), img_as_float32(pixels))
 
 
+@pytest.mark.parametrize("dtype", ["u4", "i4", "u8", "i8"])
+def test_many_values_of_wide_integers_equal_skimage(dtype):
+    limits = np.iinfo(dtype)
+    pixels = np.random.default_rng(0).integers(
+        limits.min, limits.max, (100, 200), dtype=dtype, endpoint=True
+    )
+    np.testing.assert_array_equal(to_float32(pixels), img_as_float32(pixels))
+
+
+def test_the_float_after_one_is_out_of_range():
+    pixels = np.array([[0, np.nextafter(np.float32(1), np.float32(2))]], np.float32)
+    assert intensity_range(pixels) == (0, pixels.max(), False)
+
+
 @pytest.mark.parametrize("dtype", ["u1", "u2"])
 def test_every_value_equals_skimage(dtype):
     pixels = np.arange(np.iinfo(dtype).max + 1).astype(dtype)[None]
@@ -62,7 +76,7 @@ def test_refuses_what_has_no_intensity(dtype):
     hnp.arrays(
         st.sampled_from([np.float16, np.float32, np.float64]),
         hnp.array_shapes(min_dims=2, max_dims=2, max_side=4),
-        elements=st.sampled_from([-0.5, -0.0, 0.0, 0.25, 1.0, 1.5, np.inf, -np.inf, np.nan]),
+        elements=st.sampled_from([-0.5, -0.0, 0.0, 0.25, 1.0, 1.125, 1.5, np.inf, -np.inf, np.nan]),
     )
 )
 def test_range_finds_what_leaves_zero_to_one(pixels):

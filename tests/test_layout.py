@@ -99,6 +99,7 @@ def test_layouts_that_are_refused(template, inner, message):
         ("{r}{c}.tif", [1, 11], [1, 11], [0], "111.tif"),
         ("{r:.0e}_{c}.tif", [100, 101], [0], [0], r"1e\+02_0.tif"),
         ("{r}_{c}.tif", [0], [0], [0, 1], "0_0.tif"),
+        ("{r:c}_{c}.tif", [65, 97], [0], [0], "a_0.tif"),
         ("{r:x}_{c:X}.tif", [10, 11], [0], [0, 0], "a_0.tif"),
     ],
 )

@@ -3,6 +3,7 @@
 import itertools
 import pickle
 import threading
+import time
 import warnings
 
 import numpy as np
@@ -12,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_plan import expected_order
 
+import starfish_fetch.place
 from starfish_fetch import (
     Axes,
     Coordinates,
@@ -180,7 +182,7 @@ def test_large_tiles_of_a_fetcher_with_one_buffer_are_right(dtype, keep, workers
 def test_an_error_in_a_large_tile_leaves_no_thread():
     pixels = np.zeros((1, 2, 2, 800, 700), np.float32)
     pixels[0, 1, 0, 799, 699] = 2
-    with pytest.raises(ValueError, match=r"reach from 0 to 2"):
+    with pytest.raises(ValueError, match=r"reach from 0\.0 to 2\.0"):
         stack_of(ArrayFetcher(pixels), workers=2).load()
     assert threading.active_count() == 1
 
@@ -198,8 +200,11 @@ def test_dtype_is_float32_or_the_tiles_own(dtype, keep):
 def test_dtype_of_anything_else_is_refused():
     with pytest.raises(ValueError, match="dtype must be"):
         stack_of(fetcher_of(), dtype=np.float64)
-    with pytest.raises(ValueError, match="workers must be at least 1; got 0"):
-        stack_of(fetcher_of(), workers=0)
+    for workers in (0, True):
+        with pytest.raises(ValueError, match="workers must be an int of at least 1"):
+            stack_of(fetcher_of(), workers=workers)
+    with pytest.raises(TypeError):
+        stack_of(fetcher_of(), workers=1.5)
 
 
 def test_out_is_filled_and_is_the_stack(tmp_path):
@@ -218,7 +223,8 @@ def test_out_is_filled_and_is_the_stack(tmp_path):
         (np.empty((2, 3, 4, 6, 6), np.float32), np.float32, ValueError, "out has the shape"),
         (np.empty((2, 3, 4, 6, 5), np.uint16), np.float32, ValueError, "or dtype=None"),
         (np.broadcast_to(np.float32(0), (2, 3, 4, 6, 5)), np.float32, ValueError, "read-only"),
-        (np.empty((2, 3, 4, 6, 5), np.uint8), None, TypeError, "cannot hold uint16"),
+        (np.empty((2, 3, 4, 6, 5), np.uint8), None, TypeError, "out is uint8, but .* uint16"),
+        (np.empty((2, 3, 4, 6, 5), np.float32), None, TypeError, "out is float32, but .* uint16"),
     ],
 )
 def test_out_that_does_not_fit_is_refused(out, dtype, error, message):
@@ -249,7 +255,9 @@ NOTE = "tile (fov=0, round=5, ch=7, zplane=9)"
         ("pixels_of", lambda a: a[None], ValueError, "returned 3 dimensions"),
         ("pixels_of", lambda a: a.tolist(), TypeError, "returned a list; expected a 2-D"),
         ("pixels_of", lambda a: None, TypeError, "returned a NoneType"),
-        ("pixels_of", lambda a: a.astype(complex), TypeError, "kind of dtype: complex128 here"),
+        ("pixels_of", lambda a: a.astype(complex), TypeError, "returned complex128; expected num"),
+        ("pixels_of", lambda a: a.astype(object), TypeError, "returned object; expected numbers"),
+        ("coordinates_of", lambda a: {**a, "zc": np.inf}, ValueError, "expected finite numbers"),
         ("pixels_of", lambda a: a / 65535, TypeError, "float64 here, uint16 in tile"),
         ("pixels_of", lambda a: a.astype("i4"), TypeError, "int32 here, uint16 in tile"),
         ("coordinates_of", lambda a: {**a, "xc": (0.1, 1.8)}, ValueError, "Tiles must be aligned"),
@@ -497,12 +505,157 @@ def test_fill_refuses_a_value_that_the_dtype_does_not_have_and_keeps_the_rest():
     fetcher = fetcher_of(Flaky)
     stack = stack_of(fetcher, dtype=None)
     for value in (np.nan, -1, 70000, 0.5):
-        with pytest.raises(ValueError, match="is no uint16"):
+        with pytest.raises(ValueError, match="a whole number from 0 to 65535"):
             stack.load(on_error="fill", fill_value=value)
-    assert len(fetcher.asked()) == 22 + 2 * 4
+    assert len(fetcher.asked()) == 22 + 2
     with pytest.warns(DataFormatWarning):
         stack.load(on_error="fill", fill_value=65535)
     assert stack.to_numpy()[1, 2, 3].min() == 65535
+
+
+@pytest.mark.parametrize("value", [-1, 2, np.inf, "x", None])
+def test_fill_refuses_what_is_no_intensity_before_anything_is_fetched(value):
+    fetcher = fetcher_of(Flaky)
+    with pytest.raises(ValueError, match="fill_value"):
+        stack_of(fetcher).load(on_error="fill", fill_value=value)
+    assert fetcher.events == []
+
+
+@pytest.mark.parametrize("value", [np.nan, np.float64(0.1), 1, True])
+def test_fill_takes_any_intensity_and_nan(value):
+    stack = stack_of(fetcher_of(Flaky))
+    with pytest.warns(DataFormatWarning, match="2 of 24"):
+        stack.load(on_error="fill", fill_value=value)
+    np.testing.assert_array_equal(stack.to_numpy()[1, 2, 3], np.full((6, 5), value, np.float32))
+
+
+def test_fill_goes_past_a_tile_whose_source_cannot_be_named():
+    class NoSource(Flaky):
+        def source(self, fov, *key):
+            if key in self.broken:
+                raise FileNotFoundError(key)
+            return "file"
+
+    stack = stack_of(fetcher_of(NoSource))
+    with pytest.raises(FileNotFoundError):
+        stack.load()
+    with pytest.warns(DataFormatWarning, match="2 of 24"):
+        stack.load(on_error="fill")
+    assert set(stack.missing) == Flaky.broken
+
+
+def test_a_source_that_cannot_be_a_key_is_an_error_that_says_so():
+    class Unhashable(ArrayFetcher):
+        def source(self, fov, *key):
+            return ["a", "b"]
+
+    with pytest.raises(TypeError, match=r"source\(\) returned \['a', 'b'\]; expected") as raised:
+        stack_of(fetcher_of(Unhashable)).load()
+    assert raised.value.__notes__ == ["tile (fov=0, round=1, ch=0, zplane=-2)"]
+
+
+def test_a_tile_that_was_refused_leaves_no_trace():
+    class Mended(ArrayFetcher):
+        broken = True
+
+        def pixels_of(self, key):
+            tile = super().pixels_of(key)
+            return tile + 0.5 if self.broken else tile
+
+        def coordinates_of(self, key):
+            right = super().coordinates_of(key)
+            return {**right, "xc": (5, 6)} if self.broken else right
+
+    fetcher = fetcher_of(Mended)
+    stack = stack_of(fetcher)
+    with pytest.raises(ValueError, match="intensities"):
+        stack.load()
+    fetcher.broken = False
+    np.testing.assert_array_equal(stack.load().to_numpy(), expected_of(fetcher))
+    assert stack.physical_coordinates().x[0] == 0.1
+
+
+def test_coordinates_of_different_types_are_compared():
+    class Mixed(ArrayFetcher):
+        def coordinates_of(self, key):
+            kind = [tuple, list, np.array][key[0]]
+            x, z = kind((0.0, 1.0)), kind((key[2], key[2] + 1))
+            return {"xc": x, "yc": x, "zc": z}
+
+    stack = stack_of(Mixed(image((3, 2, 3, 6, 5)))).load()
+    assert stack.physical_coordinates().z.tolist() == [0.5, 1.5, 2.5]
+
+
+def test_integers_of_any_size_are_coordinates():
+    class Far(ArrayFetcher):
+        def coordinates_of(self, key):
+            return {"xc": (0, 10**30), "yc": (0, 1)}
+
+    assert stack_of(Far(image())).physical_coordinates().x[-1] == 1e30
+
+
+def test_labels_of_64_bits_stay_what_they_are():
+    labels = [[-(2**63), 2**63 - 1], [0, 1, 2], [2**53, 2**53 + 1, 2**62, 2**62 + 1]]
+    fetcher = ArrayFetcher(image(), labels)
+    for stack in (stack_of(fetcher), stack_of(fetcher).load()):
+        part = stack.sel({"z": (2**53 + 1, 2**62), "r": 2**63 - 1})
+        assert part.axis_labels("z") == [2**53 + 1, 2**62]
+        np.testing.assert_array_equal(part.to_numpy(), expected_of(fetcher)[1:, :, 1:3])
+    with pytest.raises(ValueError, match="rounds must fit in 64 bits"):
+        stack_of(ArrayFetcher(image(), [[0, 2**63], labels[1], labels[2]]))
+
+
+def test_a_selection_after_the_load_plans_what_it_holds():
+    part = stack_of(fetcher_of()).load().sel({"r": 5, "c": (0, 3)})
+    assert set(part.plan) == set(itertools.product([5], [0, 3], LABELS[2]))
+    assert len(part.tile_metadata) == 8
+
+
+def test_the_first_error_in_load_order_is_raised_and_stops_the_others():
+    class TwoErrors(ArrayFetcher):
+        thread_safe = True
+        both = threading.Barrier(2, timeout=30)
+
+        def pixels_of(self, key):
+            if key[2] == 0 and key[0] < 2:
+                self.both.wait()
+                if key[0] == 0:
+                    time.sleep(0.05)  # so that the later batch fails first
+                raise OSError(f"round {key[0]}")
+            return super().pixels_of(key)
+
+    fetcher = TwoErrors(image((6, 1, 2, 900, 1200)))
+    with pytest.raises(OSError, match="round 0"):
+        stack_of(fetcher, group_by="r", workers=2).load()
+    assert len(fetcher.asked()) < 12
+
+
+def test_an_interrupt_goes_before_an_error():
+    class Interrupted(ArrayFetcher):
+        thread_safe = True
+        both = threading.Barrier(2, timeout=30)
+
+        def pixels_of(self, key):
+            self.both.wait()
+            raise OSError("disk") if key[0] == 0 else KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        stack_of(Interrupted(image((2, 1, 1, 900, 1200))), group_by="r", workers=2).load()
+
+
+@pytest.mark.parametrize("group_by", ["rcz", "zcr", "czr"])
+def test_intensities_are_verified_in_any_order_and_number_at_a_time(group_by, monkeypatch):
+    monkeypatch.setattr(starfish_fetch.place, "_VERIFIED_BYTES", 5 * 6 * 5 * 4)
+    fetcher = fetcher_of(dtype=np.float32)
+    stack = stack_of(fetcher, group_by=group_by).load()
+    np.testing.assert_array_equal(stack.to_numpy(), fetcher.array)
+    assert stack.physical_coordinates().z.size == 4
+    assert len(fetcher.events) == 4 * 24
+    fetcher.array = fetcher.array.copy()
+    fetcher.array[1, 1, 2, 3, 3] = 1.5
+    with pytest.raises(ValueError, match="within") as raised:
+        stack_of(fetcher, group_by=group_by).load()
+    assert raised.value.__notes__ == ["tile (fov=0, round=5, ch=3, zplane=4)"]
 
 
 def test_on_error_of_anything_else_is_refused():

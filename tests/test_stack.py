@@ -345,6 +345,8 @@ def test_from_numpy_converts_with_a_warning():
         (EXPECTED, {**LABELS, "r": [0, 1]}, None, "axis 'r' has 3 positions, but 2 labels"),
         (EXPECTED, {**LABELS, "r": [0, 1, 1]}, None, "names the label 1 more than once"),
         (EXPECTED, None, {"xc": X, "yc": X, "zc": [0] * 4}, "7 coordinates 'yc' are needed"),
+        (EXPECTED, None, {"xc": X, "yc": Y}, "coordinates lack 'zc'"),
+        (EXPECTED, {"r": [0, 1, 2]}, None, "index_labels lack the axis 'c'"),
     ],
 )
 def test_from_numpy_refuses_what_does_not_fit(array, labels, coordinates, message):

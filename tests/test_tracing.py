@@ -29,6 +29,15 @@ def test_a_descriptor_that_is_wrapped_is_not_another_open(tmp_path):
     assert seen.opens == 1
 
 
+def test_code_that_is_imported_is_no_data(tmp_path, monkeypatch):
+    (tmp_path / "lazy_module.py").write_text("")
+    monkeypatch.syspath_prepend(tmp_path)
+    with trace() as seen:
+        __import__("lazy_module")
+        touch(tmp_path / "data.tiff")
+    assert list(seen.by_source) == [str(tmp_path / "data.tiff")]
+
+
 def test_traces_nest_and_look_below_a_folder_alone(tmp_path):
     (tmp_path / "in").mkdir()
     with trace(tmp_path / "in") as outer:

@@ -148,15 +148,14 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print one JS
 
 
 def image_options(defaults: dict[str, str]) -> Callable[[Decorated], Decorated]:
-    """Return a decorator that adds the options of an image; those without default are required."""
+    """Return a decorator that adds the options of an image, with these defaults for its size."""
 
     def labels(name: str, words: str) -> Callable[[Decorated], Decorated]:
         return click.option(
             f"--{name}",
             type=LABELS,
-            required=name not in defaults,
-            default=defaults.get(name),
-            show_default=name in defaults,
+            default=defaults[name],
+            show_default=True,
             help=words,
         )
 
@@ -168,9 +167,8 @@ def image_options(defaults: dict[str, str]) -> Callable[[Decorated], Decorated]:
             "--size",
             type=SIZE,
             metavar="YxX",
-            required="size" not in defaults,
-            default=defaults.get("size"),
-            show_default="size" in defaults,
+            default=defaults["size"],
+            show_default=True,
             help="Rows x columns of a tile, or N for NxN.",
         ),
         click.option(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sys
@@ -64,6 +65,9 @@ def in_units(count: int) -> str:
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a path beside another, whose place the file takes if it is there and all went well."""
+    path = path.resolve()  # of a link, what it leads to
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EEXIST, "exists and is not a regular file", str(path))
     temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         yield temporary

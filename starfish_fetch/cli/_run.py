@@ -29,8 +29,6 @@ from starfish_fetch.tracing import Trace, trace
 
 __all__ = ["Outcome", "Request", "run"]
 
-_CODE = (".py", ".pyc", ".so", ".pyd", ".dll")
-
 
 @dataclass(frozen=True)
 class Request:
@@ -224,8 +222,4 @@ def _data_files(seen: Trace) -> dict[str, int]:
         "/sys/",
         *(paths[name] for name in ("stdlib", "purelib", "platlib")),
     )
-    return {
-        path: count
-        for path, count in seen.by_source.items()
-        if not path.startswith(skipped) and not path.endswith(_CODE) and "__pycache__" not in path
-    }
+    return {path: count for path, count in seen.by_source.items() if not path.startswith(skipped)}

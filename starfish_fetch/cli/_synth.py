@@ -51,13 +51,14 @@ def synth(ctx: click.Context) -> None:
     "      --size 64 --layout 'r{r}_c{c}.tiff' --inner z\n\n" + LABELS_SYNTAX
 )
 @click.argument("root", type=click.Path(file_okay=False, path_type=Path))
-@image_options({})
+@image_options({"rounds": "4", "chs": "3", "zplanes": "5", "size": "120x30"})
 @click.option(
     "--fovs", type=LABELS, default="1", show_default=True, help="Labels of the fields of view."
 )
 @click.option(
     "--layout",
-    required=True,
+    default="per-round-ch",
+    show_default=True,
     metavar="NAME|TEMPLATE",
     help=f"How the image is cut into files: {', '.join(PRESETS)}, or a template of paths with "
     "the fields {fov}, {r}, {c}, {z}.",

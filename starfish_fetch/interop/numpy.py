@@ -44,6 +44,8 @@ def parse_array(
     labels = {}
     for number, axis in enumerate(PLANES):
         size = array.shape[number]
+        if index_labels is not None and axis not in index_labels:
+            raise ValueError(f"index_labels lack the axis {str(axis)!r}; give r, c and z, or none")
         given = range(size) if index_labels is None else list(index_labels[axis])
         labels[axis] = labels_of(f"index_labels[{str(axis)!r}]", given)
         if len(given) != size:
@@ -66,6 +68,8 @@ def _physical(
         return PhysicalCoordinates(*(np.linspace(0.0, 0.001, size) for size in sizes.values()))
     values = []
     for name, size in sizes.items():
+        if name not in coordinates:
+            raise ValueError(f"coordinates lack {str(name)!r}; give xc, yc and zc, or none")
         value = np.array(coordinates[name], np.float64)
         if value.shape != (size,):
             raise ValueError(
