@@ -27,7 +27,8 @@ from benchmarks.peers._tifffile import Tifffile, TifffileConverting
 # Libraries warn, of themselves and of each other.
 pytestmark = pytest.mark.filterwarnings("ignore")
 
-ALWAYS_HERE = (Limit, Ours, OursOneFile, Starfish, StarfishOneFile, Tifffile, TifffileConverting)
+WANTED = (Limit, Ours, OursOneFile, Starfish, StarfishOneFile, Tifffile, TifffileConverting)
+HERE = tuple(peer for peer in WANTED if len(peer.versions()) == len(peer.distributions))
 TINY = ("--size", "2x3x2x12x10", "--repeat", "2")
 
 
@@ -104,7 +105,7 @@ def test_every_installed_peer_brings_the_right_pixels(tmp_path, layout, shape):
     assert [one.name for one in results] == [peer.name for peer in PEERS]
     assert [(one.name, one.detail) for one in results if one.status not in ("ok", "absent")] == []
     by_name = {one.name: one for one in results}
-    for peer in ALWAYS_HERE:
+    for peer in HERE:
         assert by_name[peer.name].ok
         assert len(by_name[peer.name].seconds) == 1
     assert by_name[Ours.name].opens == len(image.paths)
@@ -185,7 +186,7 @@ def test_a_peer_that_is_not_installed_is_listed_with_what_installs_it(monkeypatc
 
 
 def test_json_says_everything(monkeypatch):
-    monkeypatch.setattr(_cli, "PEERS", ALWAYS_HERE)
+    monkeypatch.setattr(_cli, "PEERS", HERE)
     layouts = ("--layout", "per-round", "--layout", "per-tile")
     report = json.loads(run(*TINY, *layouts, "--json").stdout)
     assert report["repeat"] == 2
@@ -198,9 +199,9 @@ def test_json_says_everything(monkeypatch):
     ]
     for one in report["runs"]:
         assert one["shape"] == [2, 3, 2, 12, 10]
-        assert [peer["peer"] for peer in one["peers"]] == [peer.name for peer in ALWAYS_HERE]
+        assert [peer["peer"] for peer in one["peers"]] == [peer.name for peer in HERE]
         by_name = {peer["peer"]: peer for peer in one["peers"]}
-        for peer in ALWAYS_HERE:
+        for peer in HERE:
             found = by_name[peer.name]
             assert found["status"] == "ok"
             assert len(found["seconds"]) == 2
