@@ -197,7 +197,9 @@ def random_image(
     generator = np.random.default_rng(0)
     if np.dtype(dtype).kind == "f":
         return generator.random(shape).astype(dtype)
-    return generator.integers(0, np.iinfo(dtype).max, shape, dtype=dtype, endpoint=True)
+    native = np.dtype(dtype).newbyteorder("=")
+    pixels = generator.integers(0, np.iinfo(native).max, shape, dtype=native, endpoint=True)
+    return pixels.astype(dtype, copy=False)
 
 
 def random_tiles(tiles: int, rows: int, columns: int) -> NDArray[Any]:

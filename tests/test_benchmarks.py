@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 REPOSITORY = Path(__file__).parent.parent
-TOGETHER = "MemoryAndCalls|PerTile|Crops|track_ratio_(opens|crop|memory)"
+TOGETHER = (
+    "MemoryAndCalls|PerTile|Crops|Convert.time|synth_write|Plan|track_ratio_(opens|crop|memory)"
+)
 
 pytestmark = pytest.mark.skipif(
     not (REPOSITORY / "asv.conf.json").exists(), reason="the benchmarks are in the repository alone"
