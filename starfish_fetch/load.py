@@ -247,7 +247,8 @@ class Loader:
                 yield order[start : start + _CHUNK]
             return
         tile_bytes = prod(self.window.shape) * (self.dtype or np.dtype(np.float32)).itemsize
-        enough = max(1, min(_BATCH_TILES, _BATCH_BYTES // tile_bytes))
+        # So many batches that no worker is left waiting for the last one for long.
+        enough = max(1, min(_BATCH_TILES, _BATCH_BYTES // tile_bytes, len(order) // (4 * workers)))
         start = stop = 0
         for group in self.plan.positions_by_group():
             stop += len(group)

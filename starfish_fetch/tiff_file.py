@@ -6,6 +6,7 @@ import errno
 import os
 import threading
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from starfish_fetch.errors import SourceError, require
-from starfish_fetch.tiff_pages import Parts, Plane, planes_of
+from starfish_fetch.tiff_pages import Found, PageReader, Parts, Plane
 
 __all__ = ["TiffFiles"]
 
@@ -86,20 +87,21 @@ class TiffFiles:
         self, shape: tuple[int, int], pages: int, dtype: np.dtype[Any] | None = None
     ) -> None:
         self._shape = shape
-        self._pages = pages
+        self._count = pages
         self._dtype = dtype
         self._start()
 
     def _start(self) -> None:
+        self._pages = PageReader(self._count)
         self._open: OrderedDict[str, _OpenFile] = OrderedDict()
         self._headers: OrderedDict[str, _Header] = OrderedDict()
         self._lock = threading.Lock()
 
     def __getstate__(self) -> tuple[tuple[int, int], int, np.dtype[Any] | None]:
-        return self._shape, self._pages, self._dtype
+        return self._shape, self._count, self._dtype
 
     def __setstate__(self, state: tuple[tuple[int, int], int, np.dtype[Any] | None]) -> None:
-        self._shape, self._pages, self._dtype = state
+        self._shape, self._count, self._dtype = state
         self._start()
 
     def close(self) -> None:
@@ -199,14 +201,14 @@ class TiffFiles:
             return _OpenFile(path)
 
     def _parse(self, file: _OpenFile, path: str, identity: tuple[int, int, int]) -> _Header:
-        from tifffile import TiffFile
+        def read_at(offset: int, size: int) -> bytes:
+            buffer = bytearray(size)
+            return bytes(buffer[: _read_at(file.descriptor, memoryview(buffer), offset)])
 
         try:
-            with (
-                open(file.descriptor, "rb", closefd=False) as stream,
-                TiffFile(stream, name=os.path.basename(path)) as tiff,
-            ):
-                return self._header(tiff, file, path, identity)
+            found = self._pages.planes_like_known(path, read_at)
+            if found is None:
+                found = self._found(file, path, read_at)
         except SourceError:
             raise
         except OSError as error:
@@ -214,28 +216,27 @@ class TiffFiles:
             raise
         except Exception as error:
             raise SourceError(f"{path} is not a readable TIFF file: {error}") from error
+        return _Header(identity, found.dtype, found.planes)
 
-    def _header(
-        self, tiff: Any, file: _OpenFile, path: str, identity: tuple[int, int, int]
-    ) -> _Header:
-        first = tiff.pages.first
-        _, _, rows, columns, colours = first.shaped
-        if colours != 1 or (rows, columns) != self._shape:
-            raise SourceError(
-                f"{path} has planes of the shape {first.shape}; expected {self._shape} "
-                "(rows, columns)"
-            )
-        if first.dtype is None:
-            raise SourceError(f"{path} holds pixels of a type that no dtype describes")
-        dtype = first.dtype.newbyteorder(tiff.byteorder)
-        if self._dtype is not None and dtype.newbyteorder("=") != self._dtype.newbyteorder("="):
-            raise SourceError(f"{path} holds {dtype.name}; expected {self._dtype.name}")
+    def _found(self, file: _OpenFile, path: str, read_at: Callable[[int, int], bytes]) -> Found:
+        from tifffile import TiffFile
 
-        def read_at(offset: int, size: int) -> bytes:
-            buffer = bytearray(size)
-            return bytes(buffer[: _read_at(file.descriptor, memoryview(buffer), offset)])
-
-        return _Header(identity, dtype, planes_of(tiff, path, read_at, self._pages))
+        with (
+            open(file.descriptor, "rb", closefd=False) as stream,
+            TiffFile(stream, name=os.path.basename(path)) as tiff,
+        ):
+            first = tiff.pages.first
+            _, _, rows, columns, colours = first.shaped
+            if colours != 1 or (rows, columns) != self._shape:
+                raise SourceError(
+                    f"{path} has planes of the shape {first.shape}; expected {self._shape} "
+                    "(rows, columns)"
+                )
+            if first.dtype is None:
+                raise SourceError(f"{path} holds pixels of a type that no dtype describes")
+            if self._dtype is not None and first.dtype != self._dtype.newbyteorder("="):
+                raise SourceError(f"{path} holds {first.dtype}; expected {self._dtype.name}")
+            return self._pages.planes_of(tiff, path, read_at)
 
 
 def _decoded(plane: Parts, part: int, encoded: bytes, path: str) -> Any:
@@ -276,8 +277,10 @@ _seeking = threading.Lock()
 
 def _seek_and_read(descriptor: int, target: memoryview, offset: int) -> int:
     with _seeking:
+        before = os.lseek(descriptor, 0, os.SEEK_CUR)
         os.lseek(descriptor, offset, os.SEEK_SET)
         found = os.read(descriptor, len(target))
+        os.lseek(descriptor, before, os.SEEK_SET)
     target[: len(found)] = found
     return len(found)
 

@@ -7,9 +7,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from starfish_fetch.errors import SourceError
 
-__all__ = ["Parts", "planes_of"]
+__all__ = ["Found", "PageReader", "Parts", "Plane"]
 
 # What decides how the pixels of a page are stored; a page that has all of it in common with the
 # first is read like the first.
@@ -23,6 +25,7 @@ _NUMBERS = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}
 _JPEG = {6, 7, 33007, 34892}
 
 ReadAt = Callable[[int, int], bytes]
+Storage = tuple[tuple[Any, ...], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,56 +46,107 @@ Plane = int | Parts
 """Either the offset at which the pixels lie as they are, or the parts to decode."""
 
 
+class Found(NamedTuple):
+    """The planes of a file."""
+
+    dtype: np.dtype[Any]
+    """Of their pixels, with the byte order of the file."""
+    planes: tuple[Plane, ...]
+
+
 class _Directory(NamedTuple):
-    storage: tuple[tuple[Any, ...], ...]
+    storage: Storage
     reduced: bool
     offsets: tuple[int, ...]
     sizes: tuple[int, ...]
 
 
-def planes_of(tiff: Any, path: str, read_at: ReadAt, expected: int) -> tuple[Plane, ...]:
-    """Return where each plane of a file is.
+class PageReader:
+    """Finds the planes of files that are much alike.
 
-    Pages follow each other as in the file, whatever its metadata say of their order. A stack of
-    three or four planes is often written as the samples of one colour page; these are planes here.
-    Copies of reduced size are left out.
+    A page that is stored like one that was parsed before, in this file or in another, is not
+    parsed again: only where its pixels are is read.
 
     Parameters
     ----------
-    tiff : tifffile.TiffFile
-        The open file.
-    path : str
-        Its name, for messages.
-    read_at : callable
-        Reads (offset, size) bytes, or fewer at the end of the file.
     expected : int
-        How many planes there should be.
-
-    Raises
-    ------
-    SourceError
-        If there are more or fewer, or they are not all of one shape and dtype.
+        How many planes each file should have.
     """
-    directories = list(_directories(tiff, path, read_at))
-    first = tiff.pages.first
-    planes: list[Plane] = []
-    for number, directory in enumerate(directories):
-        if directory.reduced:
-            continue
-        page = first if directory.storage == directories[0].storage else tiff.pages[number]
-        if page.shaped != first.shaped or page.dtype != first.dtype:
+
+    def __init__(self, expected: int) -> None:
+        self._expected = expected
+        self._formats: dict[bytes, Any] = {}
+        self._known: dict[tuple[bytes, Storage], Any] = {}
+
+    def planes_like_known(self, path: str, read_at: ReadAt) -> Found | None:
+        """Return the planes of a file, or None if it has to be parsed by tifffile first."""
+        head = read_at(0, 16)
+        magic = head[:4]
+        form = self._formats.get(magic)
+        if form is None or len(head) < 16:
+            return None
+        (offset,) = struct.unpack_from(form.offsetformat, head, form.offsetsize)
+        planes: list[Plane] = []
+        page = None
+        for directory in _directories(form, offset, path, read_at):
+            if directory.reduced:
+                continue
+            page = self._known.get((magic, directory.storage))
+            if page is None:
+                return None
+            planes += _planes_of_page(page, directory, path)
+        if page is None or len(planes) != self._expected:
+            return None
+        return Found(page.dtype.newbyteorder(form.byteorder), tuple(planes))
+
+    def planes_of(self, tiff: Any, path: str, read_at: ReadAt) -> Found:
+        """Return the planes of a file.
+
+        Pages follow each other as in the file, whatever its metadata say of their order. A stack
+        of three or four planes is often written as the samples of one colour page; these are
+        planes here. Copies of reduced size are left out.
+
+        Parameters
+        ----------
+        tiff : tifffile.TiffFile
+            The open file.
+        path : str
+            Its name, for messages.
+        read_at : callable
+            Reads (offset, size) bytes, or fewer at the end of the file.
+
+        Raises
+        ------
+        SourceError
+            If there are more or fewer than expected, or they are not all of one shape and dtype.
+        """
+        form, first = tiff.tiff, tiff.pages.first
+        directories = list(_directories(form, first.offset, path, read_at))
+        pages: dict[Storage, Any] = {directories[0].storage: first}
+        planes: list[Plane] = []
+        for number, directory in enumerate(directories):
+            if directory.reduced:
+                continue
+            page = pages.get(directory.storage)
+            if page is None:
+                page = pages[directory.storage] = tiff.pages[number]
+            if page.shaped != first.shaped or page.dtype != first.dtype:
+                raise SourceError(
+                    f"{path}: page {number} is {page.dtype} of the shape {page.shape}, page 0 is "
+                    f"{first.dtype} of the shape {first.shape}"
+                )
+            planes += _planes_of_page(page, directory, path)
+        if len(directories) == 1 and len(planes) < self._expected:
+            planes = _planes_behind_one_page(tiff) or planes
+        if len(planes) != self._expected:
             raise SourceError(
-                f"{path}: page {number} is {page.dtype} of the shape {page.shape}, page 0 is "
-                f"{first.dtype} of the shape {first.shape}"
+                f"{path}: {len(planes)} planes found; the layout and the extent expect "
+                f"{self._expected}"
             )
-        planes += _planes_of_page(page, directory, path)
-    if len(directories) == 1 and len(planes) < expected:
-        planes = _planes_behind_one_page(tiff) or planes
-    if len(planes) != expected:
-        raise SourceError(
-            f"{path}: {len(planes)} planes found; the layout and the extent expect {expected}"
-        )
-    return tuple(planes)
+        magic = read_at(0, 4)
+        self._formats[magic] = form
+        self._known.update({(magic, storage): page for storage, page in pages.items()})
+        return Found(first.dtype.newbyteorder(form.byteorder), tuple(planes))
 
 
 def _planes_of_page(page: Any, directory: _Directory, path: str) -> Iterator[Plane]:
@@ -138,14 +192,12 @@ def _planes_behind_one_page(tiff: Any) -> list[Plane] | None:
     return list(range(start, start + series.nbytes, plane_bytes))
 
 
-def _directories(tiff: Any, path: str, read_at: ReadAt) -> Iterator[_Directory]:
+def _directories(form: Any, offset: int, path: str, read_at: ReadAt) -> Iterator[_Directory]:
     """Yield the image file directories of a file.
 
     tifffile parses every tag of a page, or none but the offsets; to know that a page is stored
     like the first, without the cost of the former, its entries are compared as they are.
     """
-    form = tiff.tiff
-    offset = tiff.pages.first.offset
     seen: set[int] = set()
     while offset:
         if offset in seen:

@@ -137,7 +137,8 @@ def test_only_a_thread_safe_fetcher_is_called_from_several_threads(workers):
     assert fetcher.threads == {threading.get_ident()}
 
 
-def test_a_thread_safe_fetcher_is_called_from_as_many_threads_as_asked():
+@pytest.mark.parametrize("shape", [(2, 3, 4, 6, 5), (2, 3, 4, 600, 1000)])
+def test_a_thread_safe_fetcher_is_called_from_as_many_threads_as_asked(shape):
     together = threading.Barrier(3, timeout=30)
 
     class Safe(ArrayFetcher):
@@ -148,8 +149,7 @@ def test_a_thread_safe_fetcher_is_called_from_as_many_threads_as_asked():
                 together.wait()
             return super().pixels_of(key)
 
-    # Large tiles: a worker is given one group at a time.
-    fetcher = fetcher_of(Safe, shape=(2, 3, 4, 600, 1000))
+    fetcher = fetcher_of(Safe, shape=shape)
     stack = stack_of(fetcher, workers=3, group_by="rc").load()
     assert len(fetcher.threads) == 3
     np.testing.assert_array_equal(stack.to_numpy(), expected_of(fetcher))

@@ -203,6 +203,35 @@ def test_pages_are_in_the_order_of_the_file_whatever_its_metadata_say(tmp_path):
     check_one_file(tmp_path, pixels)
 
 
+def test_a_file_stored_like_one_before_is_not_parsed_again(tmp_path, monkeypatch):
+    parsed = []
+    found = starfish_fetch.tiff_file.TiffFiles._found
+    monkeypatch.setattr(
+        starfish_fetch.tiff_file.TiffFiles,
+        "_found",
+        lambda self, file, path, read_at: (
+            parsed.append(os.path.basename(path)) or found(self, file, path, read_at)
+        ),
+    )
+    pixels = image((6, 2, 2, 33, 21))
+    ways = [{}, {}, {"compression": "zlib"}, {"byteorder": ">"}, {"bigtiff": True}, {}]
+    for r, options in enumerate(ways):
+        tifffile.imwrite(tmp_path / f"r{r}.tif", pixels[r], photometric="minisblack", **options)
+    with TiffTileFetcher(tmp_path, PER_ROUND, extent_of(pixels.shape)) as fetcher:
+        stack = stack_of(fetcher, dtype=None, workers=1)
+        np.testing.assert_array_equal(stack.to_numpy(), pixels)
+        assert parsed == ["r0.tif", "r2.tif", "r3.tif", "r4.tif"]
+        # One that is like them but for its shape is found out all the same.
+        tifffile.imwrite(tmp_path / "r5.tif", pixels[0, :, :, :-1], photometric="minisblack")
+        fetcher.close()
+        with pytest.raises(SourceError, match=r"r5\.tif has planes of the shape \(32, 21\)"):
+            stack_of(fetcher).load()
+        tifffile.imwrite(tmp_path / "r5.tif", pixels[0, :1], photometric="minisblack")
+        fetcher.close()
+        with pytest.raises(SourceError, match=r"r5\.tif: 2 planes found"):
+            stack_of(fetcher).load()
+
+
 def test_copies_of_reduced_size_are_no_planes(tmp_path):
     pixels = image((3, 33, 21))
     with tifffile.TiffWriter(tmp_path / "r0.tif") as tiff:
@@ -352,8 +381,10 @@ def test_rows_that_are_not_wanted_are_not_read(tmp_path, monkeypatch):
     with TiffTileFetcher(tmp_path, PER_ROUND, extent_of()) as fetcher:
         part = stack_of(fetcher, dtype=None).isel({"y": (10, 13), "x": (5, 6), "c": 1})
         np.testing.assert_array_equal(part.to_numpy(), pixels[:, 1:2, :, 10:13, 5:6])
-    of_headers = 512
-    assert [size for size in sizes if size != of_headers] == [3 * 21 * 2] * 8
+    rows = 3 * 21 * 2
+    assert sizes.count(rows) == 8
+    of_headers = [size for size in sizes if size != rows]
+    assert sum(of_headers) < 13 * 2 * 600
 
 
 def test_reads_without_positioned_reads(tmp_path, monkeypatch):
