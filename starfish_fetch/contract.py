@@ -143,9 +143,14 @@ class TileFetcher:
     ----------
     thread_safe : bool
         Whether tiles may be fetched from several threads at once. Default: False.
+    shares_sources : bool
+        Whether threads share what is open, so that a source is opened no more often for several
+        than for one. A load then splits groups among its workers. Default: False; a worker takes
+        whole groups.
     """
 
     thread_safe: bool = False
+    shares_sources: bool = False
 
     def get_tile(
         self, fov_id: int, round_label: int, ch_label: int, zplane_label: int

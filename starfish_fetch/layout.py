@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 from math import prod
-from pathlib import PurePosixPath
 from string import Formatter
 
 from starfish_fetch.axes import PLANES, Axes, Extent, TileKey
@@ -61,8 +60,8 @@ class Layout:
                     f"layout {self.template!r} with inner {names} {problem} {str(axis)!r}: "
                     "name it once"
                 )
-        path = PurePosixPath(self.path(0, 0, 0, 0))
-        if path.is_absolute() or ".." in path.parts or not path.name or "\\" in self.template:
+        folders = self.path(0, 0, 0, 0).split("/")
+        if folders[0] == "" or folders[-1] == "" or ".." in folders or "\\" in self.template:
             raise ValueError(
                 f"layout {self.template!r} must be a path of a file below the root: no leading "
                 "'/', no '..', no '\\'"

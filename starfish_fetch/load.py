@@ -240,7 +240,7 @@ class Loader:
         return self._stack.array
 
     def _batches(self, workers: int) -> Iterator[Positions]:
-        """Yield the tiles in load order: for several workers, in whole groups."""
+        """Yield the tiles in load order: for several workers, in whole groups if need be."""
         order = self.plan.order
         if workers == 1:
             for start in range(0, len(order), _CHUNK):
@@ -249,6 +249,10 @@ class Loader:
         tile_bytes = prod(self.window.shape) * (self.dtype or np.dtype(np.float32)).itemsize
         # So many batches that no worker is left waiting for the last one for long.
         enough = max(1, min(_BATCH_TILES, _BATCH_BYTES // tile_bytes, len(order) // (4 * workers)))
+        if getattr(self.fetcher, "shares_sources", False):
+            for start in range(0, len(order), enough):
+                yield order[start : start + enough]
+            return
         start = stop = 0
         for group in self.plan.positions_by_group():
             stop += len(group)
@@ -419,22 +423,22 @@ class Loader:
     ) -> tuple[Hashable | None, ...]:
         fov = self.extent.fov
         sources: list[Hashable | None] = []
+        # Fetchers make the name anew for each tile; one of each is enough to keep.
+        names: dict[Hashable | None, Hashable | None] = {}
         for labels in plan.labels(plan.order):
+            name = None
             try:
                 name = source(fov, *labels)
+                name = names.setdefault(name, name)
             except Exception as error:
-                if not tolerant:
-                    note_tile(error, fov, labels)
-                    raise
-                name = None
+                if isinstance(error, TypeError) and name is not None:
+                    error.add_note(f"source() returned {name!r}; expected a hashable or None (C14)")
+                elif tolerant:
+                    sources.append(None)
+                    continue
+                note_tile(error, fov, labels)
+                raise
             sources.append(name)
-        for name, labels in zip(sources, plan.labels(plan.order), strict=True):
-            if not isinstance(name, Hashable):
-                unusable = TypeError(
-                    f"source() returned {name!r}; expected something hashable, or None (C14)"
-                )
-                note_tile(unusable, fov, labels)
-                raise unusable
         return tuple(sources)
 
     def _annotate(self, error: Exception, labels: Labels) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -126,6 +125,7 @@ class TiffTileFetcher(TileFetcher):
     """
 
     thread_safe = True
+    shares_sources = True
 
     def __init__(
         self,
@@ -138,7 +138,7 @@ class TiffTileFetcher(TileFetcher):
     ) -> None:
         for _ in layout.files(extent):
             pass
-        self.root = Path(root)
+        self.root = os.fspath(root)
         self.layout = layout
         self.extent = extent
         self._tile_shape = tile_shape_of(extent.tile_shape)
@@ -157,7 +157,7 @@ class TiffTileFetcher(TileFetcher):
         )
 
     def __repr__(self) -> str:
-        return f"TiffTileFetcher({str(self.root)!r}, {self.layout!r})"
+        return f"TiffTileFetcher({self.root!r}, {self.layout!r})"
 
     def __enter__(self) -> TiffTileFetcher:
         return self

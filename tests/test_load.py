@@ -137,6 +137,25 @@ def test_only_a_thread_safe_fetcher_is_called_from_several_threads(workers):
     assert fetcher.threads == {threading.get_ident()}
 
 
+def test_a_group_is_split_among_workers_only_if_threads_share_what_is_open():
+    class OneFile(ArrayFetcher):
+        thread_safe = True
+
+        def source(self, fov, *key):
+            return "file"
+
+        def pixels_of(self, key):
+            time.sleep(0.002)  # lets the other thread have its turn
+            return super().pixels_of(key)
+
+    for shares, threads in ((False, 1), (True, 2)):
+        fetcher = fetcher_of(OneFile)
+        fetcher.shares_sources = shares
+        stack = stack_of(fetcher, workers=2).load()
+        assert len(fetcher.threads) == threads
+        np.testing.assert_array_equal(stack.to_numpy(), expected_of(fetcher))
+
+
 @pytest.mark.parametrize("shape", [(2, 3, 4, 6, 5), (2, 3, 4, 600, 1000)])
 def test_a_thread_safe_fetcher_is_called_from_as_many_threads_as_asked(shape):
     together = threading.Barrier(3, timeout=30)
@@ -549,9 +568,12 @@ def test_a_source_that_cannot_be_a_key_is_an_error_that_says_so():
         def source(self, fov, *key):
             return ["a", "b"]
 
-    with pytest.raises(TypeError, match=r"source\(\) returned \['a', 'b'\]; expected") as raised:
+    with pytest.raises(TypeError, match="unhashable") as raised:
         stack_of(fetcher_of(Unhashable)).load()
-    assert raised.value.__notes__ == ["tile (fov=0, round=1, ch=0, zplane=-2)"]
+    assert raised.value.__notes__ == [
+        "source() returned ['a', 'b']; expected a hashable or None (C14)",
+        "tile (fov=0, round=1, ch=0, zplane=-2)",
+    ]
 
 
 def test_a_tile_that_was_refused_leaves_no_trace():
