@@ -14,6 +14,9 @@ __all__ = ["Helper"]
 Convert = Callable[[NDArray[Any], NDArray[Any]], object]
 
 
+_PIECE = 1 << 21
+
+
 class Helper:
     """Converts one half of each large tile while the caller converts the other.
 
@@ -33,7 +36,7 @@ class Helper:
             self._thread.start()
 
         def convert_halves(pixels: NDArray[Any], out: NDArray[Any]) -> None:
-            half = len(out) // 2
+            half = _half(out)
             self._work.put((convert, pixels[half:], out[half:]))
             try:
                 convert(pixels[:half], out[:half])
@@ -59,3 +62,18 @@ class Helper:
             self._work.put(None)
             self._thread.join()
             self._thread = None
+
+
+def _half(out: NDArray[Any]) -> int:
+    """Return the row at which to halve an array.
+
+    Memory that is new is provided in pieces of up to 2 MiB when it is first written to. Two
+    threads that write to one piece at a time both have it cleared, so each is given pieces of its
+    own.
+    """
+    row_bytes = abs(out.strides[0])
+    start: int = out.__array_interface__["data"][0]
+    middle = start + len(out) // 2 * row_bytes
+    boundary = round(middle / _PIECE) * _PIECE
+    half = -(-(boundary - start) // row_bytes)
+    return half if 0 < half < len(out) else len(out) // 2
