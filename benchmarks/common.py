@@ -211,3 +211,12 @@ def random_tiles(tiles: int, rows: int, columns: int) -> NDArray[Any]:
 def dataset_at(*parts: str) -> synth.Dataset:
     """Open what a suite's ``setup_cache`` wrote below the working directory."""
     return synth.Dataset.open(Path(*parts))
+
+
+def touch_memory(count: int) -> None:
+    """Have free memory that has just been used.
+
+    A virtual machine's first touch of a page that its host took back costs many times as much as
+    any other, and would fall to whoever happens to be next.
+    """
+    np.empty(count, np.uint8).fill(1)

@@ -48,7 +48,7 @@ class Sizes:
     @property
     def few(self) -> int:
         """Runs of what takes long."""
-        return min(3, self.runs)
+        return min(7, self.runs)
 
 
 def usual_sizes(*, quick: bool = False, runs: int | None = None) -> Sizes:
@@ -146,12 +146,13 @@ class Figure:
         return measured.value <= self.bound
 
 
-def _take_turns(actions: Mapping[str, Action], runs: int) -> dict[str, list[float]]:
-    """Time some actions, one after another and again, in alternating order."""
+def _take_turns(actions: Mapping[str, Action], runs: int, nbytes: int) -> dict[str, list[float]]:
+    """Time some actions that make so many bytes, one after another and again, in turns."""
     seconds: dict[str, list[float]] = {name: [] for name in actions}
     for run in range(runs):
         for name in list(actions)[:: -1 if run % 2 else 1]:
             gc.collect()
+            common.touch_memory(2 * nbytes)
             seconds[name].append(common.seconds_of(actions[name]))
     return seconds
 
@@ -164,9 +165,12 @@ def _ratio(subject: Sequence[float], reference: Sequence[float], remark: str = "
 
 def _compare(subject: Action, reference: Action, runs: int) -> Measured:
     """Return how many times as long as the reference the subject takes."""
-    if not np.array_equal(np.asarray(subject()), np.asarray(reference())):
+    result = np.asarray(subject())
+    if not np.array_equal(result, np.asarray(reference())):
         raise AssertionError("the subject and its reference do not give the same pixels")
-    seconds = _take_turns({"subject": subject, "reference": reference}, runs)
+    nbytes = result.nbytes
+    del result
+    seconds = _take_turns({"subject": subject, "reference": reference}, runs, nbytes)
     return _ratio(seconds["subject"], seconds["reference"])
 
 
@@ -248,14 +252,14 @@ def slowest_over_fastest_order(image: Image) -> Measured:
     """TiffTileFetcher in every order, in the layout where that matters most."""
     worst: Measured | None = None
     for layout in common.LAYOUTS:
-        _loads_tiff(image, layout)
+        nbytes = _loads_tiff(image, layout).nbytes
         loads = {order: partial(_loads_tiff, image, layout, order) for order in ORDERS}
-        seconds = _take_turns(loads, image.sizes.few)
+        seconds = _take_turns(loads, image.sizes.few, nbytes)
         medians = {order: median(seconds[order]) for order in ORDERS}
         ranked = sorted(medians, key=medians.__getitem__)
         # The slowest of seven was partly chosen for its bad luck; measured anew, it has none.
         pair = {order: loads[order] for order in (ranked[-1], ranked[0])}
-        seconds = _take_turns(pair, image.sizes.runs)
+        seconds = _take_turns(pair, image.sizes.runs, nbytes)
         remark = f"{layout}: {ranked[-1]} over {ranked[0]}"
         measured = _ratio(seconds[ranked[-1]], seconds[ranked[0]], remark)
         if worst is None or measured.value > worst.value:
@@ -323,15 +327,17 @@ _PLAN_IN_CHILD = f"""
 import sys
 from collections import deque
 from time import perf_counter
-from starfish_fetch import LoadPlan
+from starfish_fetch import ImageStack, TileFetcher
+class Fetcher(TileFetcher):
+    def source(self, fov, r, c, z):
+        return f"r{{r}}_c{{c}}.tiff"
 labels = range(int(sys.argv[1]))
+stack = ImageStack.from_tilefetcher(Fetcher(), dict(y=8, x=8), 0, labels, labels, labels)
 before, start = memory("VmRSS"), perf_counter()
-sources = tuple(f"r{{r}}_c{{c}}.tiff" for r in labels for c in labels for _ in labels)
-names = memory("VmRSS") - before
-plan = LoadPlan(labels, labels, labels, sources=sources)
+plan = stack.plan
 deque(plan, maxlen=0)
 plan.advise()
-print(perf_counter() - start, (memory("VmHWM") - before) / 1e6, names / 1e6)
+print(perf_counter() - start, (memory("VmHWM") - before) / 1e6)
 """
 _IMPORT_IN_CHILD = """
 import sys
@@ -404,8 +410,7 @@ def plan_megabytes(image: Image) -> Measured:
     """Measure the memory of the same, with the names of the sources."""
     labels = str(image.sizes.plan_labels)
     measured = [_in_child(_PLAN_IN_CHILD, labels) for _ in range(image.sizes.few)]
-    names = median(one[2] for one in measured)
-    return _spread([one[1] for one in measured], f"{names:.0f} MB are the sources' names")
+    return _spread([one[1] for one in measured])
 
 
 def _import_over_numpy(statement: str, runs: int) -> Measured:
@@ -422,12 +427,6 @@ def _import_over_numpy(statement: str, runs: int) -> Measured:
 def import_over_numpy(image: Image) -> Measured:
     """Import the package in fresh processes."""
     return _import_over_numpy("import starfish_fetch", image.sizes.runs)
-
-
-def names_over_numpy(image: Image) -> Measured:
-    """Import what one loads with."""
-    statement = "from starfish_fetch import ImageStack, TileFetcher, TiffTileFetcher"
-    return _import_over_numpy(statement, image.sizes.runs)
 
 
 FIGURES: tuple[Figure, ...] = (
@@ -489,7 +488,7 @@ FIGURES: tuple[Figure, ...] = (
     Figure(
         "own_dtype_over_preadv",
         "TiffTileFetcher, dtype=None, into out=",
-        "two threads of bare preadv into the same memory",
+        "bare preadv into the same memory, one thread",
         1.15,
         own_dtype_over_preadv,
         ours=True,
@@ -525,12 +524,4 @@ FIGURES: tuple[Figure, ...] = (
     ),
     Figure("plan_megabytes", "the same", "", 200, plan_megabytes, unit="MB"),
     Figure("import_over_numpy", "import starfish_fetch", "import numpy", 1.4, import_over_numpy),
-    Figure(
-        "names_over_numpy",
-        "import ImageStack, TileFetcher, TiffTileFetcher",
-        "import numpy",
-        1.4,
-        names_over_numpy,
-        ours=True,
-    ),
 )

@@ -70,7 +70,6 @@ class Limits(_Limits):
     track_ratio_crop_bytes_over_wanted = _tracked("crop_bytes_over_wanted")
     track_ratio_opens_over_sources = _tracked("opens_over_sources")
     track_ratio_import_over_numpy = _tracked("import_over_numpy")
-    track_ratio_names_over_numpy = _tracked("names_over_numpy")
     track_plan_seconds = _tracked("plan_seconds")
     track_plan_megabytes = _tracked("plan_megabytes")
 

@@ -77,18 +77,14 @@ def read_and_convert(files: Planes, shape: tuple[int, ...], dtype: str) -> NDArr
 
 
 def read_into(files: Planes, out: NDArray[Any]) -> NDArray[Any]:
-    """Two threads: read each plane from its place in the file to its place in the image."""
-
-    def work(mine: Planes) -> None:
-        for path, planes in mine:
-            descriptor = os.open(path, os.O_RDONLY)
-            for offset, place in planes:
-                view = out[place].data.cast("B")
-                if os.preadv(descriptor, [view], offset) != len(view):
-                    raise EOFError(path)
-            os.close(descriptor)
-
-    _in_threads(work, files)
+    """Read each plane from its place in the file to its place in the image, one after another."""
+    for path, planes in files:
+        descriptor = os.open(path, os.O_RDONLY)
+        for offset, place in planes:
+            view = out[place].data.cast("B")
+            if os.preadv(descriptor, [view], offset) != len(view):
+                raise EOFError(path)
+        os.close(descriptor)
     return out
 
 

@@ -10,11 +10,10 @@ from dataclasses import dataclass, field
 from math import prod
 from statistics import median
 
-import numpy as np
-
+from benchmarks.common import touch_memory
 from benchmarks.peers._image import Image
 from benchmarks.peers._peer import Peer
-from starfish_fetch.tracing import trace
+from starfish_fetch import trace
 
 __all__ = ["INSTALL", "Result", "measure"]
 
@@ -136,7 +135,7 @@ def _load(peer: Peer, image: Image, result: Result) -> None:
     if not result.ok:
         return
     gc.collect()  # one peer's garbage is not to be swept in another's time
-    _touch_memory(2 * 4 * prod(image.shape))
+    touch_memory(2 * 4 * prod(image.shape))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         start = time.perf_counter()
@@ -149,15 +148,6 @@ def _load(peer: Peer, image: Image, result: Result) -> None:
     problem = image.problem(array)
     if problem is not None:
         result.status, result.detail = "wrong", problem
-
-
-def _touch_memory(count: int) -> None:
-    """Have free memory that has just been used.
-
-    A virtual machine's first touch of a page that its host took back costs many times as much as
-    any other, and would fall to whoever happens to be next.
-    """
-    np.empty(count, np.uint8).fill(1)
 
 
 def _failed(result: Result, error: Exception) -> None:
