@@ -8,21 +8,23 @@ from __future__ import annotations
 import operator
 import threading
 import warnings
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from math import prod
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from starfish_fetch.axes import Axes, Extent, TileKey, tile_shape_of
-from starfish_fetch.contract import RowReader, TileFetcher
+from starfish_fetch.contract import RowReader
 from starfish_fetch.cpus import available_cpus
 from starfish_fetch.crop import Window
 from starfish_fetch.errors import DataFormatWarning, note_tile
 from starfish_fetch.helper import Helper
 from starfish_fetch.place import Placer, StackArray, WiderDtypeError
 from starfish_fetch.plan import LoadPlan
+from starfish_fetch.sources import sources_of
 from starfish_fetch.threads import run_batches
 from starfish_fetch.verify import PhysicalCoordinates, TileVerifier, as_array
 
@@ -36,6 +38,15 @@ Advance = Callable[[int], object]
 _CHUNK = 1 << 12
 _BATCH_TILES = 64
 _BATCH_BYTES = 1 << 22
+
+
+class _Run(NamedTuple):
+    """What one thread needs for one run of a load."""
+
+    placer: Placer
+    stop: threading.Event
+    fill: bool
+    advance: Advance | None
 
 
 class Loader:
@@ -146,15 +157,11 @@ class Loader:
 
     def _make_plan(self, *, tolerant: bool) -> LoadPlan:
         labels = self.extent.rounds, self.extent.chs, self.extent.zplanes
-        sources = None
-        source = getattr(self.fetcher, "source", None)
-        if callable(source) and getattr(source, "__func__", None) is not TileFetcher.source:
-            sources = self._sources(LoadPlan(*labels), source, tolerant)
-        return LoadPlan(
-            *labels,
+        unordered = LoadPlan(*labels, group_by=(), fov=self.extent.fov)
+        return replace(
+            unordered,
             group_by=self.group_by,
-            sources=sources,
-            fov=self.extent.fov,
+            sources=sources_of(self.fetcher, unordered, tolerant=tolerant),
             tile_shape=self.window.shape,
             dtype=self.dtype if self.out is None else self.out.dtype,
         )
@@ -270,8 +277,8 @@ class Loader:
         helper = Helper() if allowed > 1 and workers == 1 else None
 
         def make_work(stop: threading.Event) -> Callable[[Positions], None]:
-            placer = Placer(self._stack, self._annotate, helper)
-            return lambda batch: self._load(batch, placer, stop, fill, advance)
+            run = _Run(Placer(self._stack, self._annotate, helper), stop, fill, advance)
+            return lambda batch: self._load(batch, run)
 
         try:
             errors = run_batches(self._batches(workers), make_work, workers)
@@ -284,31 +291,18 @@ class Loader:
         if errors:
             raise WiderDtypeError.of_all(errors)
 
-    def _load(
-        self,
-        batch: Positions,
-        placer: Placer,
-        stop: threading.Event,
-        fill: bool,
-        advance: Advance | None,
-    ) -> None:
+    def _load(self, batch: Positions, run: _Run) -> None:
         """Load some tiles, one after another."""
         try:
-            self._load_each(batch, placer, stop, fill, advance)
+            self._load_each(batch, run)
         except Exception:
             # What is wrong with a tile before goes first; it has not been looked at yet.
-            placer.flush()
+            run.placer.flush()
             raise
-        placer.flush()
+        run.placer.flush()
 
-    def _load_each(
-        self,
-        batch: Positions,
-        placer: Placer,
-        stop: threading.Event,
-        fill: bool,
-        advance: Advance | None,
-    ) -> None:
+    def _load_each(self, batch: Positions, run: _Run) -> None:
+        placer, stop, fill, advance = run
         get_tile, fov = self.fetcher.get_tile, self.extent.fov
         declared, shape = self.extent.tile_shape, self.window.shape
         verifier, placed, whole_tile = self._verifier, self._stack.placed, self._whole_tile
@@ -417,29 +411,6 @@ class Loader:
             DataFormatWarning,
             stacklevel=stacklevel + 1,
         )
-
-    def _sources(
-        self, plan: LoadPlan, source: Callable[..., Hashable | None], tolerant: bool
-    ) -> tuple[Hashable | None, ...]:
-        fov = self.extent.fov
-        sources: list[Hashable | None] = []
-        # Fetchers make the name anew for each tile; one of each is enough to keep.
-        names: dict[Hashable | None, Hashable | None] = {}
-        for labels in plan.labels(plan.order):
-            name = None
-            try:
-                name = source(fov, *labels)
-                name = names.setdefault(name, name)
-            except Exception as error:
-                if isinstance(error, TypeError) and name is not None:
-                    error.add_note(f"source() returned {name!r}; expected a hashable or None (C14)")
-                elif tolerant:
-                    sources.append(None)
-                    continue
-                note_tile(error, fov, labels)
-                raise
-            sources.append(name)
-        return tuple(sources)
 
     def _annotate(self, error: Exception, labels: Labels) -> None:
         """Add which tile an error is about, as a note, once."""
