@@ -220,7 +220,7 @@ def _directories(form: Any, offset: int, path: str, read_at: ReadAt) -> Iterator
 def _directory(entries: bytes, form: Any, path: str, read_at: ReadAt) -> _Directory:
     storage = []
     values: dict[int, tuple[int, ...]] = {}
-    for entry in struct.iter_unpack(form.tagheaderformat, entries):
+    for entry in struct.iter_unpack(form.tagformat1 + form.tagformat2[1:], entries):
         code, kind, count, value = entry
         if code in _STORAGE_TAGS:
             storage.append(entry)

@@ -278,7 +278,7 @@ def test_arrays_share_memory(make):
     assert not np.shares_memory(np.array(stack), array)
     assert np.asarray(stack, np.float64).dtype == np.float64
     with pytest.raises(ValueError, match="without a copy"):
-        np.asarray(stack, np.float64, copy=False)
+        stack.__array__(np.float64, copy=False)
     xr.testing.assert_identical(stack.xarray, reference())
 
 
