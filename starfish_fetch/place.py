@@ -110,12 +110,12 @@ class StackArray:
     def tiles(self) -> Sequence[NDArray[Any]] | NDArray[Any]:
         """Return the place of each tile, in the order r, c, z."""
         assert self.array is not None
-        tiles = self.array.view()
-        try:
-            tiles.shape = (len(self.placed), *self.shape[3:])
-        except AttributeError:  # the caller's own array has gaps
-            return [self.array[index] for index in np.ndindex(self.shape[:3])]
-        return tiles
+        array = np.asarray(self.array)
+        by_round, by_ch, by_zplane = array.strides[:3]
+        if by_ch == by_zplane * array.shape[2] and by_round == by_ch * array.shape[1]:
+            return array.reshape(len(self.placed), *self.shape[3:])
+        # The caller's own array has gaps; reshaped, it would be a copy.
+        return [array[index] for index in np.ndindex(self.shape[:3])]
 
     def verify_fill_value(self, fill_value: float) -> None:
         """Raise ValueError unless a stack of this dtype may hold a value.
