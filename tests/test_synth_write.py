@@ -112,7 +112,7 @@ def test_ome_says_what_the_axes_and_where_the_planes_are(tmp_path):
     with tifffile.TiffFile(tmp_path / "fov4.tiff") as file:
         assert 'Creator="starfish_fetch synth"' in file.ome_metadata
         pixels = tifffile.xml2dict(file.ome_metadata)["OME"]["Image"]["Pixels"]
-        assert file.series[0].get_axes(squeeze=False)[:3] == "TCZ"
+        assert pixels["DimensionOrder"] == "XYZCT"
     assert [pixels[f"Size{axis}"] for axis in "TCZYX"] == [1, 2, 3, 8, 6]
     assert [pixels[f"PhysicalSize{axis}"] for axis in "ZYX"] == [2.0, 0.5, 0.25]
     assert {pixels[f"PhysicalSize{axis}Unit"] for axis in "ZYX"} == {"µm"}
