@@ -32,10 +32,14 @@ class Helper:
     def halving(self, convert: Convert) -> Convert:
         """Return a conversion that does the same on two threads."""
         if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="starfish_fetch-helper")
-            self._thread.start()
+            thread = threading.Thread(target=self._run, name="starfish_fetch-helper")
+            thread.start()
+            self._thread = thread
 
         def convert_halves(pixels: NDArray[Any], out: NDArray[Any]) -> None:
+            if len(out) < 2:
+                convert(pixels, out)
+                return
             half = _half(out)
             self._work.put((convert, pixels[half:], out[half:]))
             try:
@@ -71,7 +75,7 @@ def _half(out: NDArray[Any]) -> int:
     threads that write to one piece at a time both have it cleared, so each is given pieces of its
     own.
     """
-    row_bytes = abs(out.strides[0])
+    row_bytes = abs(out.strides[0]) or 1
     start: int = out.__array_interface__["data"][0]
     middle = start + len(out) // 2 * row_bytes
     boundary = round(middle / _PIECE) * _PIECE

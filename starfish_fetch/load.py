@@ -232,8 +232,8 @@ class Loader:
             self._plan = self._plan or self._make_plan(tolerant=True)
         if not any(self._stack.placed):
             self._start()
-        self.failures = {}
         while True:
+            self.failures = {}
             try:
                 self._run_batches(fill, advance)
             except WiderDtypeError as wider:
@@ -270,10 +270,11 @@ class Loader:
             yield order[start:stop]
 
     def _run_batches(self, fill: bool, advance: Advance | None) -> None:
+        order = self.plan.order  # made here, where the fetcher's errors belong
         allowed = self.workers or available_cpus()
         workers = 1
         if getattr(self.fetcher, "thread_safe", False):
-            workers = min(allowed, prod(self._planes))
+            workers = min(allowed, len(order))
         helper = Helper() if allowed > 1 and workers == 1 else None
 
         def make_work(stop: threading.Event) -> Callable[[Positions], None]:
@@ -306,7 +307,7 @@ class Loader:
         get_tile, fov = self.fetcher.get_tile, self.extent.fov
         declared, shape = self.extent.tile_shape, self.window.shape
         verifier, placed, whole_tile = self._verifier, self._stack.placed, self._whole_tile
-        tile_class, make_reader, reader = None, None, None
+        tile_class, make_reader = None, None
         done = 0
         for position, labels in zip(batch.tolist(), self.plan.labels(batch), strict=True):
             if stop.is_set():
@@ -317,6 +318,7 @@ class Loader:
             done += 1
             if placed[position]:
                 continue
+            reader = None
             try:
                 tile = get_tile(fov, *labels)
                 tile_shape = tile.shape
@@ -374,9 +376,11 @@ class Loader:
         if not fill:
             raise error
         with self._lock:
-            if self.failures:
-                # A traceback keeps the pixels alive that its frames hold; one is enough.
-                error.__traceback__ = None
+            # Tracebacks keep alive what their frames hold: pixels, open files.
+            cause: BaseException | None = error
+            while cause is not None:
+                cause.__traceback__ = None
+                cause = cause.__cause__ or cause.__context__
             self.failures[TileKey(*labels)] = error
 
     def _region(self, tile: Any) -> Any:
@@ -389,7 +393,7 @@ class Loader:
     def _widen(self, wider: WiderDtypeError) -> None:
         self._stack.widen(wider)
         placer = Placer(self._stack, self._annotate)
-        positions = np.array(list(wider.tiles))
+        positions = np.array(list(wider.tiles), np.intp)
         for labels, (position, data) in zip(
             self.plan.labels(positions), wider.tiles.items(), strict=True
         ):
@@ -401,6 +405,7 @@ class Loader:
         missing = [key for key in self.plan if key in self.failures]
         first = self.failures[missing[0]]
         if self._stack.array is None:
+            self.failures = {}
             first.add_note(f"none of the {len(missing)} tiles could be had")
             raise first
         self._stack.fill(fill_value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import threading
 from collections.abc import Callable, Sequence
 from math import prod
@@ -105,7 +106,9 @@ class StackArray:
     def widen(self, wider: WiderDtypeError) -> None:
         """Make room for tiles of greater precision."""
         assert self.array is not None
-        self.array = self.array.astype(np.result_type(self.array.dtype, wider.dtype))
+        # Where no tile is yet, there may be anything.
+        with np.errstate(all="ignore"):
+            self.array = self.array.astype(np.result_type(self.array.dtype, wider.dtype))
 
     def tiles(self) -> Sequence[NDArray[Any]] | NDArray[Any]:
         """Return the place of each tile, in the order r, c, z."""
@@ -123,10 +126,14 @@ class StackArray:
         Without a dtype to go by yet, everything may pass that is a number.
         """
         dtype = self.dtype if self.array is None else self.array.dtype
+        value: float
         try:
-            value = float(fill_value)
-        except (TypeError, ValueError):
-            raise ValueError(f"fill_value must be a number; got {fill_value!r}") from None
+            value = operator.index(fill_value)  # type: ignore[arg-type]
+        except TypeError:
+            try:
+                value = float(fill_value)
+            except (TypeError, ValueError):
+                raise ValueError(f"fill_value must be a number; got {fill_value!r}") from None
         if dtype is None:
             return
         if dtype.kind == "f":

@@ -40,18 +40,18 @@ def run_batches(
     errors: dict[int, BaseException] = {}
 
     def work() -> None:
-        do = make_work(stop)
-        while not stop.is_set():
-            with turn:
-                following = next(numbered, None)
-            if following is None:
-                return
-            number, batch = following
-            try:
+        number = -1
+        try:
+            do = make_work(stop)
+            while not stop.is_set():
+                with turn:
+                    number, batch = next(numbered, (number, None))
+                if batch is None:
+                    return
                 do(batch)
-            except BaseException as error:  # returned to the calling thread
-                errors[number] = error
-                stop.set()
+        except BaseException as error:  # returned to the calling thread
+            errors[number] = error
+            stop.set()
 
     others = [
         threading.Thread(target=work, name=f"starfish_fetch-{number}")
@@ -63,10 +63,11 @@ def run_batches(
             thread.start()
             started.append(thread)
         work()
-    except BaseException:
-        stop.set()
-        raise
+        for thread in started:
+            thread.join()
     finally:
+        # After an interrupt, wherever it came, no thread goes on by itself.
+        stop.set()
         for thread in started:
             thread.join()
     in_order = [errors[number] for number in sorted(errors)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import os
 from collections.abc import Callable, Mapping
 from types import TracebackType
@@ -189,6 +190,10 @@ class TiffTileFetcher(TileFetcher):
 
     def source(self, fov_id: int, round_label: int, ch_label: int, zplane_label: int) -> str:
         """Return the path of the file that holds the tile."""
+        if not type(fov_id) is type(round_label) is type(ch_label) is type(zplane_label) is int:
+            # Equal to a label, but perhaps printed otherwise: 1.0, True.
+            labels = fov_id, round_label, ch_label, zplane_label
+            fov_id, round_label, ch_label, zplane_label = map(operator.index, labels)
         of_round, of_ch, of_zplane = self._page_of
         if (
             round_label not in of_round

@@ -93,7 +93,8 @@ class TiffFiles:
 
     def _start(self) -> None:
         self._pages = PageReader(self._count)
-        self._open: OrderedDict[str, _OpenFile] = OrderedDict()
+        self._process = os.getpid()
+        self._open: OrderedDict[str, tuple[_OpenFile, _Header]] = OrderedDict()
         self._headers: OrderedDict[str, _Header] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -160,6 +161,10 @@ class TiffFiles:
         first = rows.start // plane.rows_per_part * plane.parts_across
         last = -(-min(rows.stop, height) // plane.rows_per_part) * plane.parts_across
         for part in range(plane.first + first, plane.first + last):
+            if plane.offsets[part] + plane.sizes[part] > header.identity[1]:
+                raise SourceError(
+                    f"{path} is truncated: part {part} of a plane lies beyond its end"
+                )
             encoded = np.empty(plane.sizes[part], np.uint8)
             _read_into(file.descriptor, encoded, plane.offsets[part], path)
             decoded, (_, _, top, left, _), _ = _decoded(plane, part, encoded.tobytes(), path)
@@ -171,11 +176,13 @@ class TiffFiles:
 
     def _file(self, path: str) -> tuple[_OpenFile, _Header]:
         # Opening under the lock keeps two threads from opening one file twice.
+        if self._process != os.getpid():  # a fork may have left the lock taken
+            self._start()
         with self._lock:
-            file = self._open.get(path)
-            if file is not None:
+            known = self._open.get(path)
+            if known is not None:
                 self._open.move_to_end(path)
-                return file, self._headers[path]
+                return known
             file = self._open_file(path)
             status = os.fstat(file.descriptor)
             identity = status.st_ino, status.st_size, status.st_mtime_ns
@@ -186,7 +193,7 @@ class TiffFiles:
             self._headers.move_to_end(path)
             if len(self._headers) > _MAX_HEADERS:
                 self._headers.popitem(last=False)
-            self._open[path] = file
+            self._open[path] = file, header
             if len(self._open) > _MAX_OPEN:
                 self._open.popitem(last=False)
             return file, header
@@ -202,13 +209,14 @@ class TiffFiles:
 
     def _parse(self, file: _OpenFile, path: str, identity: tuple[int, int, int]) -> _Header:
         def read_at(offset: int, size: int) -> bytes:
-            buffer = bytearray(size)
+            # What a damaged file asks for may be more than it has, and than there is memory.
+            buffer = bytearray(max(0, min(size, identity[1] - offset)))
             return bytes(buffer[: _read_at(file.descriptor, memoryview(buffer), offset)])
 
         try:
-            found = self._pages.planes_like_known(path, read_at)
+            found = self._pages.planes_like_known(path, read_at, identity[1])
             if found is None:
-                found = self._found(file, path, read_at)
+                found = self._found(file, path, read_at, identity[1])
         except SourceError:
             raise
         except OSError as error:
@@ -218,25 +226,29 @@ class TiffFiles:
             raise SourceError(f"{path} is not a readable TIFF file: {error}") from error
         return _Header(identity, found.dtype, found.planes)
 
-    def _found(self, file: _OpenFile, path: str, read_at: Callable[[int, int], bytes]) -> Found:
+    def _found(
+        self, file: _OpenFile, path: str, read_at: Callable[[int, int], bytes], size: int
+    ) -> Found:
         from tifffile import TiffFile
 
         with (
             open(file.descriptor, "rb", closefd=False) as stream,
             TiffFile(stream, name=os.path.basename(path)) as tiff,
         ):
-            first = tiff.pages.first
-            _, _, rows, columns, colours = first.shaped
-            if colours != 1 or (rows, columns) != self._shape:
-                raise SourceError(
-                    f"{path} has planes of the shape {first.shape}; expected {self._shape} "
-                    "(rows, columns)"
-                )
-            if first.dtype is None:
-                raise SourceError(f"{path} holds pixels of a type that no dtype describes")
-            if self._dtype is not None and first.dtype != self._dtype.newbyteorder("="):
-                raise SourceError(f"{path} holds {first.dtype}; expected {self._dtype.name}")
-            return self._pages.planes_of(tiff, path, read_at)
+            return self._pages.planes_of(tiff, path, read_at, size, self._check)
+
+    def _check(self, page: Any, path: str) -> None:
+        """Raise SourceError unless a page is what every page should be."""
+        _, _, rows, columns, colours = page.shaped
+        if colours != 1 or (rows, columns) != self._shape:
+            raise SourceError(
+                f"{path} has planes of the shape {page.shape}; expected {self._shape} "
+                "(rows, columns)"
+            )
+        if page.dtype is None:
+            raise SourceError(f"{path} holds pixels of a type that no dtype describes")
+        if self._dtype is not None and page.dtype != self._dtype.newbyteorder("="):
+            raise SourceError(f"{path} holds {page.dtype}; expected {self._dtype.name}")
 
 
 def _decoded(plane: Parts, part: int, encoded: bytes, path: str) -> Any:
@@ -257,6 +269,8 @@ def _read_into(descriptor: int, target: NDArray[Any], offset: int, path: str) ->
     while done < len(view):
         try:
             count = _read_at(descriptor, view[done:], offset + done)
+        except OverflowError:
+            count = 0  # an offset that no file has
         except OSError as error:
             error.filename = path
             raise

@@ -2,6 +2,7 @@
 
 import itertools
 import pickle
+import signal
 import threading
 import time
 import warnings
@@ -650,6 +651,104 @@ def test_the_first_error_in_load_order_is_raised_and_stops_the_others():
     with pytest.raises(OSError, match="round 0"):
         stack_of(fetcher, group_by="r", workers=2).load()
     assert len(fetcher.asked()) < 12
+
+
+def test_tiles_of_several_classes_give_their_own_pixels(tmp_path):
+    import tifffile
+
+    from starfish_fetch import Extent, Layout, TiffTileFetcher
+
+    extent = Extent({"y": 6, "x": 5}, 0, [0], [0], [0])
+    tifffile.imwrite(tmp_path / "a.tif", np.full((6, 5), 7, np.uint16))
+    with TiffTileFetcher(tmp_path, Layout("a.tif", inner="rcz"), extent) as files:
+        theirs = files.get_tile(0, 0, 0, 0)
+
+        class Mixed(ArrayFetcher):
+            def get_tile(self, fov, *key):
+                return theirs if key[0] == 0 else super().get_tile(fov, *key)
+
+            def coordinates_of(self, key):
+                return theirs.coordinates
+
+        pixels = np.full((2, 1, 1, 6, 5), 99, np.uint16)
+        stack = stack_of(Mixed(pixels), dtype=None).load()
+    assert stack.to_numpy()[:, 0, 0, 0, 0].tolist() == [7, 99]
+
+
+def test_a_tile_that_came_after_all_is_not_missing():
+    class OnceGone(ArrayFetcher):
+        gone = True
+
+        def pixels_of(self, key):
+            if key[0] == 0 and self.gone:
+                type(self).gone = False
+                raise OSError("gone")
+            return super().pixels_of(key).astype(["u1", "u1", "u2"][key[0]])
+
+    stack = stack_of(OnceGone(np.ones((3, 1, 1, 6, 5), np.uint16)), dtype=None)
+    with pytest.warns(DataFormatWarning, match="same precision") as caught:
+        stack.load(on_error="fill")
+    assert len(caught) == 1
+    assert stack.missing == ()
+    assert (stack.to_numpy() == 1).all()
+
+
+def test_coordinates_can_be_asked_after_a_load_that_had_nothing():
+    fetcher = fetcher_of(Flaky)
+    fetcher.broken = frozenset(itertools.product(*LABELS))
+    stack = stack_of(fetcher)
+    with pytest.raises(OSError, match="Input/output error"):
+        stack.load(on_error="fill")
+    assert stack.physical_coordinates().z.size == 4
+
+
+def test_an_error_in_source_is_raised_with_several_workers_too():
+    class Broken(ArrayFetcher):
+        thread_safe = True
+
+        def source(self, *labels):
+            raise ValueError("my source is broken")
+
+    with pytest.raises(ValueError, match="my source is broken"):
+        stack_of(fetcher_of(Broken), workers=3).load()
+
+
+def test_an_interrupt_of_the_caller_leaves_no_thread():
+    class Slow(ArrayFetcher):
+        thread_safe = True
+        started = threading.Event()
+
+        def pixels_of(self, key):
+            if threading.current_thread() is threading.main_thread():
+                self.started.wait(30)
+                signal.raise_signal(signal.SIGINT)
+            self.started.set()
+            time.sleep(0.01)
+            return super().pixels_of(key)
+
+    fetcher = Slow(image((2, 3, 40, 6, 5)))
+    with pytest.raises(KeyboardInterrupt):
+        stack_of(fetcher, group_by="r", workers=2).load()
+    assert threading.active_count() == 1
+    assert len(fetcher.asked()) < 100
+
+
+def test_tiles_of_one_long_row_are_placed():
+    out = np.zeros((2, 5, 1, 300_000), np.float32)[:, ::2, :, None, :]
+    fetcher = ArrayFetcher(image((2, 3, 1, 1, 300_000)))
+    stack_of(fetcher, out=out, workers=2).load()
+    np.testing.assert_array_equal(out, expected_of(fetcher))
+
+
+@pytest.mark.parametrize("value", [2**64 - 1, 2**63, 0])
+def test_fill_takes_the_largest_of_integers(value):
+    class Gone(Flaky):
+        broken = frozenset({LAST})
+
+    stack = stack_of(fetcher_of(Gone, dtype=np.uint64), dtype=None)
+    with pytest.warns(DataFormatWarning, match="1 of 24"):
+        stack.load(on_error="fill", fill_value=value)
+    assert stack.to_numpy()[1, 2, 3, 0, 0] == value
 
 
 def test_an_interrupt_goes_before_an_error():

@@ -209,8 +209,8 @@ def test_a_file_stored_like_one_before_is_not_parsed_again(tmp_path, monkeypatch
     monkeypatch.setattr(
         starfish_fetch.tiff_file.TiffFiles,
         "_found",
-        lambda self, file, path, read_at: (
-            parsed.append(os.path.basename(path)) or found(self, file, path, read_at)
+        lambda self, file, path, read_at, size: (
+            parsed.append(os.path.basename(path)) or found(self, file, path, read_at, size)
         ),
     )
     pixels = image((6, 2, 2, 33, 21))
@@ -232,19 +232,139 @@ def test_a_file_stored_like_one_before_is_not_parsed_again(tmp_path, monkeypatch
             stack_of(fetcher).load()
 
 
-def test_copies_of_reduced_size_are_no_planes(tmp_path):
+@pytest.mark.parametrize("reduced_first", [False, True])
+def test_copies_of_reduced_size_are_no_planes(tmp_path, reduced_first):
     pixels = image((3, 33, 21))
     with tifffile.TiffWriter(tmp_path / "r0.tif") as tiff:
         for plane in pixels:
-            tiff.write(plane, metadata=None)
-            tiff.write(plane[::2, ::2], metadata=None, subfiletype=1)
+            both = [(plane, 0), (plane[::2, ::2], 1)]
+            for pixels_, kind in both[:: -1 if reduced_first else 1]:
+                tiff.write(pixels_, metadata=None, subfiletype=kind)
     check_one_file(tmp_path, pixels)
+
+
+def fetcher_of_files(folder, shape, dtype=None):
+    return TiffTileFetcher(folder, PER_ROUND, extent_of(shape), dtype=dtype)
+
+
+def test_storage_that_is_described_elsewhere_is_not_taken_for_known(tmp_path):
+    """The bits of three samples do not fit into the directory; both files point to one place."""
+    for r, dtype in enumerate(("u1", "u2")):
+        tifffile.imwrite(
+            tmp_path / f"r{r}.tif",
+            image((3, 33, 21), dtype),
+            photometric="rgb",
+            planarconfig="separate",
+            metadata=None,
+        )
+    with fetcher_of_files(tmp_path, (2, 1, 3, 33, 21), "u1") as fetcher:
+        fetcher.get_tile(0, 0, 0, 0).tile_data()
+        with pytest.raises(SourceError, match=r"r1\.tif holds uint16; expected uint8"):
+            fetcher.get_tile(0, 1, 0, 0).tile_data()
+
+
+def test_pages_that_are_known_but_differ_are_found_out(tmp_path):
+    for r, dtypes in enumerate((("u1", "u1"), ("u2", "u2"), ("u1", "u2"))):
+        with tifffile.TiffWriter(tmp_path / f"r{r}.tif") as tiff:
+            for dtype in dtypes:
+                tiff.write(np.ones((33, 21), dtype), metadata=None)
+    with fetcher_of_files(tmp_path, (3, 1, 2, 33, 21)) as fetcher:
+        for r in range(2):
+            fetcher.get_tile(0, r, 0, 0).tile_data()
+        with pytest.raises(SourceError, match=r"page 1 is uint16 .* the first is uint8"):
+            fetcher.get_tile(0, 2, 0, 0).tile_data()
+
+
+def write_strips(path, strips, sizes, gap):
+    """One 8-bit page of 8 x 8 pixels in strips of 4 rows, with a gap behind each."""
+    directory = 8 + sum(map(len, strips)) + gap * len(strips)
+    offsets = [8 + sum(len(one) + gap for one in strips[:number]) for number in range(len(strips))]
+    tags = [(256, 8), (257, 8), (258, 8), (259, 1), (262, 1), (277, 1), (278, 4)]
+    body = b"".join(one + b"\xff" * gap for one in strips)
+    tail = directory + 2 + 12 * 9 + 4
+    entries = b"".join(struct.pack("<HHII", code, 4, 1, value) for code, value in tags)
+    entries += struct.pack("<HHII", 273, 4, len(offsets), tail)
+    entries += struct.pack("<HHII", 279, 4, len(sizes), tail + 4 * len(offsets))
+    numbers = struct.pack(f"<{len(offsets) + len(sizes)}I", *offsets, *sizes)
+    head = struct.pack("<2sHI", b"II", 42, directory)
+    path.write_bytes(head + body + struct.pack("<H", 9) + entries + struct.pack("<I", 0) + numbers)
+
+
+def test_strips_with_gaps_are_read_right_after_a_file_without(tmp_path):
+    pixels = np.arange(64, dtype=np.uint8).reshape(8, 8)
+    strips = [pixels[:4].tobytes(), pixels[4:].tobytes()]
+    write_strips(tmp_path / "r0.tif", strips, [32, 32], gap=0)
+    write_strips(tmp_path / "r1.tif", strips, [40, 40], gap=8)
+    with fetcher_of_files(tmp_path, (2, 1, 1, 8, 8)) as fetcher:
+        for r in range(2):
+            np.testing.assert_array_equal(fetcher.get_tile(0, r, 0, 0).tile_data(), pixels)
+
+
+@pytest.mark.parametrize("sizes", [[32], [32, 2**31], [32, 32, 32]])
+def test_parts_that_are_missing_or_impossible_are_an_error(tmp_path, sizes):
+    strips = [bytes(32), bytes(32)]
+    write_strips(tmp_path / "r0.tif", strips, sizes, gap=8)
+    with (
+        fetcher_of_files(tmp_path, (1, 1, 1, 8, 8)) as fetcher,
+        pytest.raises(SourceError, match=r"r0\.tif is (damaged|truncated)"),
+    ):
+        fetcher.get_tile(0, 0, 0, 0).tile_data()
+
+
+def test_more_planes_than_expected_behind_one_page_are_an_error(tmp_path):
+    tifffile.imwrite(tmp_path / "r0.tif", np.zeros((10, 33, 21), "u1"), truncate=True)
+    tifffile.imwrite(tmp_path / "r1.tif", np.zeros((33, 21), "u1"))
+    with fetcher_of_files(tmp_path, (2, 1, 1, 33, 21)) as fetcher:
+        for r in (1, 0):  # known and unknown
+            if r:
+                fetcher.get_tile(0, r, 0, 0).tile_data()
+                continue
+            with pytest.raises(SourceError, match=r"10 planes found; .* expect 1"):
+                fetcher.get_tile(0, r, 0, 0).tile_data()
+
+
+def test_labels_that_are_equal_name_one_file(tmp_path):
+    write_rounds(tmp_path, image(SHAPE))
+    with TiffTileFetcher(tmp_path, PER_ROUND, extent_of()) as fetcher:
+        for one in (True, np.int64(1), 1):
+            assert fetcher.source(0, one, 0, 0) == str(tmp_path / "r1.tif")
+        with pytest.raises(TypeError):
+            fetcher.get_tile(0, 1.0, 0, 0)
+
+
+def test_filling_keeps_no_file_open(tmp_path):
+    if open_files() is None:
+        pytest.skip("this system does not list open files")
+    for r in range(40):
+        (tmp_path / f"r{r}.tif").write_text("no TIFF")
+    tifffile.imwrite(tmp_path / "r0.tif", np.zeros((33, 21), "u1"))
+    fetcher = fetcher_of_files(tmp_path, (40, 1, 1, 33, 21))
+    before = open_files()
+    stack = stack_of(fetcher)
+    with pytest.warns(Warning, match="39 of 40 tiles"):
+        stack.load(on_error="fill")
+    fetcher.close()
+    assert open_files() == before
+    assert len(stack.missing) == 39
+
+
+def test_files_of_growing_precision_widen_the_stack(tmp_path):
+    pixels = [np.full((33, 21), r + 1, dtype) for r, dtype in enumerate(("u1", "u2", "u4"))]
+    for r, plane in enumerate(pixels):
+        tifffile.imwrite(tmp_path / f"r{r}.tif", plane)
+    for workers in (1, 3):
+        with fetcher_of_files(tmp_path, (3, 1, 1, 33, 21)) as fetcher:
+            stack = stack_of(fetcher, dtype=None, workers=workers)
+            with pytest.warns(Warning, match="same precision"):
+                stack.load()
+        assert stack.dtype == np.uint32
+        assert stack.to_numpy()[:, 0, 0, 0, 0].tolist() == [1, 2, 3]
 
 
 @pytest.mark.parametrize(
     ("others", "message"),
     [
-        ([np.zeros((33, 21), "u1")], r"page 3 is uint8 of the shape \(33, 21\), page 0 is uint16"),
+        ([np.zeros((33, 21), "u1")], r"page 3 is uint8 of the shape \(33, 21\), the first is"),
         ([np.zeros((10, 14), "u2")], r"page 3 is uint16 of the shape \(10, 14\)"),
         ([np.zeros((33, 21), "u2")] * 3, "6 planes found; the layout and the extent expect 3"),
     ],
