@@ -107,10 +107,9 @@ class Loader:
         if out is not None:
             self._check_out(out)
         self.out = out
-        tile_shape = tile_shape_of(extent.tile_shape)
-        self._whole_tile = window.shape == tile_shape
-        self._whole_rows = window.shape[1] == tile_shape[1]
-        self._tile_shape = tile_shape
+        self._tile_shape = tile_shape_of(extent.tile_shape)
+        self._whole_tile = window.shape == self._tile_shape
+        self._whole_rows = window.shape[1] == self._tile_shape[1]
         self._start()
         self._plan: LoadPlan | None = None
         self._lock = threading.Lock()
@@ -178,7 +177,7 @@ class Loader:
         """
         if self.done:
             return self._verifier.physical()
-        verifier = TileVerifier(tile_shape_of(self.extent.tile_shape), self.window, self._planes)
+        verifier = TileVerifier(self._tile_shape, self.window, self._planes)
         order = self.plan.order
         for position, labels in zip(order.tolist(), self.plan.labels(order), strict=True):
             try:
@@ -230,7 +229,7 @@ class Loader:
         if fill:
             self._stack.verify_fill_value(fill_value)
             self._plan = self._plan or self._make_plan(tolerant=True)
-        if not any(self._stack.placed):
+        if not self._stack.placed.count(True):
             self._start()
         while True:
             self.failures = {}

@@ -131,11 +131,12 @@ class TiffFiles:
         MissingExtraError
             If it is compressed in a way that needs imagecodecs.
         """
-        reader = self.row_reader(path, page, rows)
-        if reader is None:
-            return self._decode(path, page, rows)
-        pixels = np.empty((rows.stop - rows.start, self._shape[1]), reader.dtype)
-        reader.read(0, pixels)
+        file, header = self._file(path)
+        plane = header.planes[page]
+        if isinstance(plane, Parts):
+            return self._decode(file, header, plane, path, rows)
+        pixels = np.empty((rows.stop - rows.start, self._shape[1]), header.dtype)
+        _Rows(file, path, header.dtype, plane, self._shape[1], rows.start).read(0, pixels)
         return pixels
 
     def row_reader(self, path: str, page: int, rows: slice) -> _Rows | None:
@@ -148,14 +149,13 @@ class TiffFiles:
         """
         file, header = self._file(path)
         plane = header.planes[page]
-        if not isinstance(plane, int):
+        if isinstance(plane, Parts):
             return None
         return _Rows(file, path, header.dtype, plane, self._shape[1], rows.start)
 
-    def _decode(self, path: str, page: int, rows: slice) -> NDArray[Any]:
-        file, header = self._file(path)
-        plane = header.planes[page]
-        assert not isinstance(plane, int)
+    def _decode(
+        self, file: _OpenFile, header: _Header, plane: Parts, path: str, rows: slice
+    ) -> NDArray[Any]:
         height, width = self._shape
         pixels = np.empty((rows.stop - rows.start, width), header.dtype)
         first = rows.start // plane.rows_per_part * plane.parts_across
@@ -175,9 +175,9 @@ class TiffFiles:
         return pixels
 
     def _file(self, path: str) -> tuple[_OpenFile, _Header]:
-        # Opening under the lock keeps two threads from opening one file twice.
         if self._process != os.getpid():  # a fork may have left the lock taken
             self._start()
+        # Opening under the lock keeps two threads from opening one file twice.
         with self._lock:
             known = self._open.get(path)
             if known is not None:

@@ -15,30 +15,10 @@ __all__ = ["Found", "PageReader", "Parts", "Plane"]
 
 # What decides how the pixels of a page are stored; a page that has all of it in common with the
 # first is read like the first.
-_STORAGE_TAGS = frozenset(
-    (
-        256,
-        257,
-        258,
-        259,
-        262,
-        266,
-        277,
-        278,
-        284,
-        292,
-        293,
-        317,
-        322,
-        323,
-        338,
-        339,
-        347,
-        530,
-        32997,
-        32998,
-    )
-)
+_STORAGE_TAGS = frozenset({
+    256, 257, 258, 259, 262, 266, 277, 278, 284, 292, 293, 317, 322, 323, 338, 339, 347, 530,
+    32997, 32998,
+})  # fmt: skip
 _SUBFILE_TYPE, _STRIP_OFFSETS, _STRIP_SIZES, _TILE_OFFSETS, _TILE_SIZES = 254, 273, 279, 324, 325
 _NUMBER_TAGS = {_SUBFILE_TYPE, _STRIP_OFFSETS, _STRIP_SIZES, _TILE_OFFSETS, _TILE_SIZES}
 _REDUCED = 1
