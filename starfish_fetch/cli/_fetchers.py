@@ -1,11 +1,12 @@
-"""What a command is to load: a fetcher, and the labels and tile shape of its image."""
+"""What a command is about: a fetcher, and the labels and tile shape of its image."""
 
 from __future__ import annotations
 
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib import import_module
 from importlib.util import module_from_spec, spec_from_file_location
 from operator import attrgetter
@@ -45,12 +46,14 @@ class Labels:
 
 @dataclass(frozen=True)
 class Subject:
-    """What is to be loaded.
+    """What a command is about.
 
     Parameters
     ----------
-    fetcher : TileFetcher
-        Fresh.
+    make : callable
+        Returns a fresh fetcher.
+    fetcher : TileFetcher or None
+        One that it made, unless none was to be made.
     extent : Extent
         Labels and tile shape.
     dataset : Dataset or None
@@ -59,13 +62,14 @@ class Subject:
         The folder that the fetcher reads from, if it is known.
     """
 
+    make: Callable[[], Any]
     fetcher: Any
     extent: Extent
     dataset: Dataset | None
     root: Path | None
 
 
-def find(reference: str, like: Path | None, labels: Labels) -> Subject:
+def find(reference: str, like: Path | None, labels: Labels, *, unmade: bool = False) -> Subject:
     """Return the fetcher that a command line names.
 
     Parameters
@@ -76,6 +80,9 @@ def find(reference: str, like: Path | None, labels: Labels) -> Subject:
         A synth dataset with the same image.
     labels : Labels
         What the options say of the image.
+    unmade : bool, optional
+        Whether to make no fetcher unless its extent has to be asked of it: that one cannot be
+        made is then for the caller to find. Default: False.
 
     Raises
     ------
@@ -95,18 +102,21 @@ def find(reference: str, like: Path | None, labels: Labels) -> Subject:
             )
         dataset = open_dataset(folder)
         extent = _extent_of(dataset, labels)
-        return Subject(dataset.fetcher(extent.fov), extent, dataset, folder)
+        make = partial(dataset.fetcher, extent.fov)
+        return Subject(make, None if unmade else make(), extent, dataset, folder)
     # What the command line alone can tell is told before anybody's code runs.
     oracle = None if like is None else open_dataset(like)
     if oracle is not None and len(labels.missing()) < 4:
         raise click.UsageError(
             "--like gives the labels: leave out --rounds, --chs, --zplanes, --size"
         )
+    known = None if oracle is None else _extent_of(oracle, labels)
+    if known is None and not labels.missing():
+        known = _extent_from(None, labels)
     with others_code():
-        fetcher = _make(place, name)
-    if oracle is not None:
-        return Subject(fetcher, _extent_of(oracle, labels), oracle, None)
-    return Subject(fetcher, _extent_from(fetcher, labels), None, None)
+        factory = _factory(place, name)
+        fetcher = None if unmade and known is not None else _make(factory, f"{place}:{name}")
+    return Subject(factory, fetcher, known or _extent_from(fetcher, labels), oracle, None)
 
 
 def _extent_of(dataset: Dataset, labels: Labels) -> Extent:
@@ -140,20 +150,24 @@ def _extent_from(fetcher: Any, labels: Labels) -> Extent:
     return extent if labels.fov is None else replace(extent, fov=labels.fov)
 
 
-def _make(place: str, name: str) -> Any:
+def _factory(place: str, name: str) -> Callable[[], Any]:
     module = _module(place)
     try:
-        factory = attrgetter(name)(module)
+        factory: Callable[[], Any] = attrgetter(name)(module)
     except AttributeError:
         raise click.UsageError(f"{place} has no {name!r}") from None
     if not callable(factory):
         raise click.UsageError(
             f"{place}:{name} is {factory!r:.80}; name a function or a class that returns a fetcher"
         )
+    return factory
+
+
+def _make(factory: Callable[[], Any], reference: str) -> Any:
     fetcher = factory()
     if not hasattr(fetcher, "get_tile"):
         raise click.UsageError(
-            f"{place}:{name} returned {fetcher!r:.80}, which has no 'get_tile': it is no fetcher"
+            f"{reference} returned {fetcher!r:.80}, which has no 'get_tile': it is no fetcher"
         )
     return fetcher
 
