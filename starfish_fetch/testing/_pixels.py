@@ -1,0 +1,218 @@
+"""What pixels tell: whether they could be somebody else's, and what was done to them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from starfish_fetch.axes import TileKey
+from starfish_fetch.intensity import to_float32
+
+__all__ = ["Difference", "Kind", "Look", "explain", "look", "same"]
+
+Pixels = NDArray[Any]
+Kind = Literal["label", "orientation", "blank", "intensity", "other"]
+
+_ENOUGH_BITS = 64
+_LOOKED_AT = 4096
+
+
+@dataclass(frozen=True)
+class Look:
+    """What is remembered of a tile's pixels."""
+
+    digest: bytes
+    """Equal for equal pixels of one dtype, whatever the byte order."""
+    telling: bool
+    """Whether two tiles that show the same cannot do so by chance."""
+    blank: bool
+    """Whether all pixels have one value."""
+    first: float
+    """The value of the first pixel."""
+    lowest: float
+    highest: float
+    at_highest: int
+    """How many pixels have the highest value."""
+    has_nan: bool
+
+
+def look(pixels: Pixels) -> Look:
+    """Return what is to be remembered of the pixels of a tile."""
+    native = np.ascontiguousarray(pixels, pixels.dtype.newbyteorder("="))
+    digest = hashlib.blake2b(digest_size=16)
+    digest.update(f"{native.shape} {native.dtype.str}".encode())
+    digest.update(native.data.cast("B"))
+    with np.errstate(invalid="ignore"):
+        low, high = native.min(), native.max()
+        blank = bool(low == high) or bool(native.dtype.kind == "f" and np.isnan(native).all())
+    return Look(
+        digest=digest.digest(),
+        telling=not blank and _bits(native) >= _ENOUGH_BITS,
+        blank=blank,
+        first=float(native[0, 0]),
+        lowest=float(low),
+        highest=float(high),
+        at_highest=int(np.count_nonzero(native == high)),
+        has_nan=bool(np.isnan(high)) if native.dtype.kind == "f" else False,
+    )
+
+
+def _bits(pixels: Pixels) -> float:
+    """Return about how many bits of information pixels hold, if they are independent."""
+    flat = pixels.ravel()
+    some = flat[:: max(1, -(-flat.size // _LOOKED_AT))]
+    _, counts = np.unique(some, return_counts=True)
+    share = counts / some.size
+    return float(-(share * np.log2(share)).sum() * flat.size)
+
+
+def same(seen: Pixels, expected: Pixels) -> bool:
+    """Return whether pixels are those expected.
+
+    Of another dtype, they are if a stack of float32 would hold the same.
+    """
+    if seen.shape != expected.shape:
+        return False
+    if seen.dtype.newbyteorder("=") == expected.dtype.newbyteorder("="):
+        floats = seen.dtype.kind == "f"
+        return bool(np.array_equal(seen, expected, equal_nan=floats))
+    try:
+        return bool(np.array_equal(to_float32(seen), to_float32(expected), equal_nan=True))
+    except TypeError:
+        return False
+
+
+@dataclass(frozen=True)
+class Difference:
+    """What the pixels of a tile are instead of those expected."""
+
+    kind: Kind
+    text: str
+    found: TileKey | None = None
+    """The tile whose pixels they are."""
+
+
+def explain(
+    seen: Pixels,
+    expected: Pixels,
+    find: Callable[[Pixels], TileKey | None],
+    others: Callable[[], Iterator[tuple[TileKey, Pixels]]],
+) -> Difference:
+    """Say what pixels are that are not those expected.
+
+    Parameters
+    ----------
+    seen, expected : ndarray
+        2-D, of one shape.
+    find : callable
+        Returns the tile of which pixels are, or None.
+    others : callable
+        Some other tiles, whose pixels these may be after a change.
+    """
+    if (seen == seen[0, 0]).all():
+        text = f"are all {seen[0, 0]}, where the data reach from {_range(expected)}"
+        return Difference("blank", text)
+    found = find(seen)
+    if found is not None:
+        return Difference("label", "", found)
+    changed = _orientation(seen, expected)
+    if changed is not None:
+        return Difference("orientation", changed)
+    changed = _intensity(seen, expected)
+    if changed is not None:
+        return Difference("intensity", changed)
+    for key, pixels in others():
+        changed = _orientation(seen, pixels) or _intensity(seen, pixels)
+        if changed is not None:
+            return Difference("label", changed, key)
+    return Difference("other", _rest(seen, expected))
+
+
+def _range(pixels: Pixels) -> str:
+    return f"{pixels.min()} to {pixels.max()}"
+
+
+def _orientation(seen: Pixels, expected: Pixels) -> str | None:
+    rows, columns = expected.shape
+    candidates: dict[str, Callable[[], Pixels]] = {
+        "flipped upside down": lambda: expected[::-1],
+        "flipped left to right": lambda: expected[:, ::-1],
+        "turned by 180 degrees": lambda: expected[::-1, ::-1],
+        "transposed": lambda: expected.T,
+        "turned by 90 degrees": lambda: np.rot90(expected),
+        "turned by 270 degrees": lambda: np.rot90(expected, 3),
+        "transposed along the other diagonal": lambda: expected[::-1, ::-1].T,
+        "read column by column": lambda: expected.ravel("F").reshape(rows, columns),
+        "read row by row where columns were written": lambda: expected.reshape(columns, rows).T,
+    }
+    for name, make in candidates.items():
+        if same(seen, make()):
+            return name
+    return None
+
+
+def _intensity(seen: Pixels, expected: Pixels) -> str | None:
+    if seen.dtype.kind not in "biuf" or expected.dtype.kind not in "biuf":
+        return None
+    if expected.itemsize > 1 and same(
+        seen, np.ascontiguousarray(expected).byteswap().view(expected.dtype)
+    ):
+        return "byte-swapped: they were read with the wrong byte order"
+    ours, theirs = seen.ravel().astype(np.float64), expected.ravel().astype(np.float64)
+    if expected.dtype.kind in "iu" and seen.dtype.kind in "biuf":
+        for bits in (8, 12, 16, 32):
+            size = float(1 << bits)
+            if bits < 8 * expected.itemsize + (expected.dtype.kind == "u"):
+                wrapped = np.mod(theirs, size)
+                signed = np.where(wrapped >= size / 2, wrapped - size, wrapped)
+                for values in (wrapped, signed):
+                    if np.array_equal(ours, values) and not np.array_equal(values, theirs):
+                        return f"wrapped: only the lowest {bits} bits are left"
+    order = np.argsort(theirs, kind="stable")
+    ours, theirs = ours[order], theirs[order]
+    if not np.isfinite(ours).all() or not np.isfinite(theirs).all():
+        return None
+    falling = ours[0] > ours[-1]
+    steps = np.diff(-ours if falling else ours)
+    # So many values in the right order are no chance; equal values must have stayed equal.
+    distinct = len(np.unique(ours))
+    if distinct < 8 or (steps < 0).any() or (steps[np.diff(theirs) == 0] != 0).any():
+        return None
+    reach = f"they reach from {_range(seen)}, the data from {_range(expected)}"
+    if falling:
+        return f"inverted: {reach}"
+    if np.array_equal(ours, np.clip(theirs, ours[0], ours[-1])):
+        return f"clipped: {reach}"
+    return f"rescaled: {reach}"
+
+
+def _rest(seen: Pixels, expected: Pixels) -> str:
+    for dy in range(-2, 3):
+        for dx in range(-2, 3):
+            if (dy or dx) and _shifted(seen, expected, dy, dx):
+                return f"are shifted by {dy} rows and {dx} columns"
+    if seen.dtype.kind == expected.dtype.kind == "f":
+        wrong = ~np.isclose(seen, expected, rtol=0, atol=0, equal_nan=True)
+    else:
+        wrong = seen != expected
+    rows = np.flatnonzero(wrong.any(axis=1))
+    row, column = (int(index[0]) for index in np.nonzero(wrong))
+    return (
+        f"differ in {np.count_nonzero(wrong)} of {wrong.size} pixels, in the rows {rows[0]} to "
+        f"{rows[-1]}; the first, in row {row}, column {column}, is {seen[row, column]} instead of "
+        f"{expected[row, column]}"
+    )
+
+
+def _shifted(seen: Pixels, expected: Pixels, dy: int, dx: int) -> bool:
+    rows, columns = expected.shape
+    if rows <= 2 * abs(dy) + 1 or columns <= 2 * abs(dx) + 1:
+        return False
+    here = seen[max(dy, 0) : rows + min(dy, 0), max(dx, 0) : columns + min(dx, 0)]
+    there = expected[max(-dy, 0) : rows + min(-dy, 0), max(-dx, 0) : columns + min(-dx, 0)]
+    return same(here, there)

@@ -1,0 +1,155 @@
+"""Whether a fetcher does no more, and keeps no more, than it was asked for."""
+
+from __future__ import annotations
+
+import gc
+import mmap
+import sys
+import tracemalloc
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from starfish_fetch.axes import TileKey
+from starfish_fetch.testing._guard import Broken
+from starfish_fetch.testing.checks._registry import Finding, NotChecked, check
+from starfish_fetch.tracing import trace
+
+if TYPE_CHECKING:
+    from starfish_fetch.testing._subject import Session, Subject
+
+__all__ = ["check_memory_is_bounded", "check_metadata_reads_no_pixels"]
+
+_MOST_NOISE = 1 << 14
+_MOST_TILES = 24
+_ENOUGH_TILES = 8
+# Below it, what Python itself keeps of a tile outweighs the pixels.
+_SMALL = 1 << 16
+_SHARE = 0.8
+
+
+@check("C9", "warn", "Plans, coordinates and previews ask every tile; each would be a full read.")
+def check_metadata_reads_no_pixels(subject: Subject) -> Iterator[Finding]:
+    """``get_tile``, ``shape``, ``coordinates`` and ``source`` read no pixels."""
+    key = subject.few[-1]
+    pixels = int(np.prod(subject.shape))
+    nbytes = subject.reference(key).nbytes
+    session = subject.fresh()
+    guilty = []
+    for name, action in _metadata_of(subject, session, key).items():
+        with trace() as seen:
+            before = _bytes_read()
+            arrays = _returns_array(action, pixels)
+            read = _bytes_read() - before
+        decodes = arrays and (seen.opens > 0 or read > 1024)
+        # What decodes in C returns its array to nobody that could be seen; but it has read it.
+        swallows = nbytes > _MOST_NOISE and read >= nbytes
+        if decodes or swallows:
+            guilty.append(name)
+    if guilty:
+        yield Finding(
+            f"{', '.join(guilty)} of {subject.named(key)} read pixels.",
+            "Take the shape from the header or from the extent, and read pixels in tile_data().",
+            (key,),
+        )
+
+
+def _metadata_of(
+    subject: Subject, session: Session, key: TileKey
+) -> dict[str, Callable[[], object]]:
+    tiles: list[Any] = []
+    actions: dict[str, Callable[[], object]] = {
+        "get_tile": lambda: tiles.append(session.tile(key)),
+        "shape": lambda: session.attribute(tiles[0], "shape", key),
+        "coordinates": lambda: session.attribute(tiles[0], "coordinates", key),
+    }
+    source = getattr(session.fetcher, "source", None)
+    if callable(source):
+        fov = subject.extent.fov
+        actions["source"] = lambda: subject.call("source", lambda: source(fov, *key))
+    return actions
+
+
+def _returns_array(action: Callable[[], object], pixels: int) -> bool:
+    """Return whether any function that is called on the way returns as many pixels as a tile."""
+    found = False
+
+    def watch(frame: Any, event: str, value: Any) -> None:
+        nonlocal found
+        if (
+            event == "return"
+            and isinstance(value, np.ndarray)
+            and value.size >= pixels
+            and not _is_mapped(value)
+        ):
+            found = True
+
+    before = sys.getprofile()
+    sys.setprofile(watch)
+    try:
+        action()
+    except Broken:
+        pass
+    finally:
+        sys.setprofile(before)
+    return found
+
+
+def _is_mapped(array: Any) -> bool:
+    """Return whether an array is a view of a file that nobody has read yet."""
+    while isinstance(array, np.ndarray) and not isinstance(array, np.memmap):
+        array = array.base
+    return isinstance(array, np.memmap | mmap.mmap)
+
+
+def _bytes_read() -> int:
+    """Return how many bytes this process has read so far; 0 where the system does not say."""
+    try:
+        text = Path("/proc/self/io").read_text()
+    except OSError:
+        return 0
+    return int(text.split()[1])
+
+
+@check("C13", "warn", "What keeps every tile that it read ends with the machine's memory.")
+def check_memory_is_bounded(subject: Subject) -> Iterator[Finding]:
+    """Tiles that nobody holds any longer are not kept without limit."""
+    keys = list(subject.looks)[:_MOST_TILES]
+    if len(keys) < _ENOUGH_TILES:
+        raise NotChecked("too few tiles to tell")
+    nbytes = subject.reference(subject.few[0]).nbytes
+    if tracemalloc.is_tracing():
+        raise NotChecked("memory is traced already")
+    tracemalloc.start()
+    try:
+        session = subject.fresh()
+        half = len(keys) // 2
+        for key in keys[:half]:
+            session.read(key)
+        first = _kept(nbytes)
+        for key in keys[half:]:
+            session.read(key)
+        read = (len(keys) - half) * nbytes
+        growth = _kept(nbytes) - first
+        if growth >= _SHARE * read:
+            gc.collect()
+            growth = _kept(nbytes) - first
+    finally:
+        tracemalloc.stop()
+    if growth >= _SHARE * read:
+        yield Finding(
+            f"After {len(keys) - half} more tiles of {nbytes} bytes were read and dropped, the "
+            f"fetcher held {growth} bytes more.",
+            "Give caches a limit: functools.lru_cache(maxsize=1) keeps one file.",
+            tuple(keys[half:]),
+        )
+
+
+def _kept(nbytes: int) -> int:
+    if nbytes >= _SMALL:
+        return tracemalloc.get_traced_memory()[0]
+    only = tracemalloc.DomainFilter(inclusive=True, domain=np.lib.tracemalloc_domain)
+    snapshot = tracemalloc.take_snapshot().filter_traces([only])
+    return sum(each.size for each in snapshot.traces)

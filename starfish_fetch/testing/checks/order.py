@@ -1,0 +1,326 @@
+"""Whether pixels depend on what else was asked for, when, how often, by whom."""
+
+from __future__ import annotations
+
+import mmap
+import pickle
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from starfish_fetch.axes import TileKey
+from starfish_fetch.testing._coordinates import alike
+from starfish_fetch.testing._guard import Abandoned, Broken
+from starfish_fetch.testing.checks._registry import Finding, NotChecked, check
+
+if TYPE_CHECKING:
+    from starfish_fetch.testing._subject import Session, Subject
+
+__all__ = [
+    "check_arrays_are_private",
+    "check_errors_leave_nothing_behind",
+    "check_order_does_not_matter",
+    "check_pickling_keeps_pixels",
+    "check_threads_agree",
+    "check_tiles_do_not_share_state",
+    "check_tiles_repeat",
+]
+
+_THREADS = 4
+_FIRST_READS = 3
+_STRESS_SECONDS = 0.06
+_STRESS_ROUNDS = 3
+
+
+@check("C5", "fail", "Data that change when they are read again cannot be analysed twice.")
+def check_tiles_repeat(subject: Subject) -> Iterator[Finding]:
+    """The same tile asked for again has the same pixels."""
+    session = subject.fresh()
+    remedy = "Read from the labels alone: keep no position, counter or chance in the fetcher."
+    for key in subject.few:
+        tile = session.tile(key)
+        first = _copied(session.data(tile, key))
+        problem = ""
+        if not _equal(first, session.data(tile, key)):
+            problem = "tile_data() called twice on one tile"
+        elif not _equal(first, session.read(key)):
+            problem = "the tile asked for twice"
+        if problem:
+            yield Finding(f"{subject.named(key)}: {problem} gave different pixels.", remedy, (key,))
+            return
+    if not subject.repeatable:
+        yield Finding(
+            "Two fresh fetchers, asked for the same tiles in one order, gave different pixels.",
+            remedy,
+            tuple(subject.few),
+        )
+
+
+def _copied(data: Any) -> Any:
+    return np.array(data) if isinstance(data, np.ndarray) else data
+
+
+def _equal(one: Any, other: Any) -> bool:
+    if np.shape(one) != np.shape(other):
+        return False
+    kind = getattr(getattr(one, "dtype", None), "kind", "")
+    return bool(np.array_equal(one, other, equal_nan=kind == "f"))
+
+
+@check("C6", "fail", "Load order is chosen for speed; a fetcher that minds it gives wrong data.")
+def check_order_does_not_matter(subject: Subject) -> Iterator[Finding]:
+    """Any order of requests gives the same pixels."""
+    few = subject.few
+    if len(few) < 2:
+        raise NotChecked("there is only one tile")
+    subject.require_repeatable()
+    shuffled = subject.rng.sample(few, len(few))
+    for order in (few[::-1], shuffled, few[1:] + few[:1]):
+        session = subject.fresh()
+        before = "first of all"
+        for key in order:
+            if subject.changed(key, session.read(key)):
+                yield Finding(
+                    f"{subject.named(key)} gave other pixels when it was asked for {before} than "
+                    "in the order r, c, z.",
+                    "Read from the labels alone, whatever was read before.",
+                    (key,),
+                )
+                return
+            before = f"after {subject.named(key)}"
+
+
+@check(
+    "C6", "fail", "Tiles are often made first and read later, by dask or by a loop of one's own."
+)
+def check_tiles_do_not_share_state(subject: Subject) -> Iterator[Finding]:
+    """A tile keeps its labels and pixels when others are asked for before it is read."""
+    few = subject.few
+    if len(few) < 2:
+        raise NotChecked("there is only one tile")
+    subject.require_repeatable()
+    session = subject.fresh()
+    tiles = {key: session.tile(key) for key in few}
+    for key in reversed(few):
+        wrong = subject.changed(key, session.data(tiles[key], key))
+        what = "pixels"
+        if not wrong:
+            coordinates = session.attribute(tiles[key], "coordinates", key)
+            wrong = not alike(coordinates, subject.seen[key].coordinates)
+            what = "coordinates"
+        if wrong:
+            yield Finding(
+                f"{subject.named(key)} has other {what} when further tiles are made before it is "
+                "read than when it is read at once.",
+                "Keep the labels in the tile, not in the fetcher or in a variable that they share.",
+                (key,),
+            )
+            return
+
+
+@check("C6", "fail", "After a refused tile the next one must be right, or a retry makes it worse.")
+def check_errors_leave_nothing_behind(subject: Subject) -> Iterator[Finding]:
+    """After an exception, the next tile is as good as ever."""
+    subject.require_repeatable()
+    refused = [key for key, answer in subject.answers.items() if isinstance(answer, Broken)]
+    if not refused:
+        raise NotChecked("no label is refused")
+    few = subject.few
+    session = subject.fresh()
+    for number, stranger in enumerate(refused[:4]):
+        key = few[number % len(few)]
+        with suppress(Broken):
+            session.read(stranger)
+        try:
+            wrong = "other pixels" if subject.changed(key, session.read(key)) else ""
+        except Broken as error:
+            wrong = f"an error: {error}"
+        if wrong:
+            yield Finding(
+                f"{subject.named(key)} gave {wrong} after {subject.named(stranger)}, which does "
+                "not exist, had raised an exception.",
+                "Leave the fetcher as it was when something raises: set state last, or none.",
+                (key,),
+            )
+            return
+
+
+@check(
+    "C11", "fail", "Whoever corrects a tile in place corrects every copy that is handed out later."
+)
+def check_arrays_are_private(subject: Subject) -> Iterator[Finding]:
+    """A returned array stays as it is, and writing into it changes nothing that comes later."""
+    subject.require_repeatable()
+    session = subject.fresh()
+    few = subject.few
+    kept = {key: session.read(key) for key in few}
+    for key, array in kept.items():
+        if subject.changed(key, array):
+            yield Finding(
+                f"The array of {subject.named(key)} changed when other tiles were read.",
+                "Return a new array each time, or a copy of the one that is used again.",
+                (key,),
+            )
+            return
+    for key in few:
+        # Read just now, it is what a cache still holds.
+        array = session.read(key)
+        if not array.flags.writeable:
+            continue
+        base = _mapped(array)
+        if base is not None:
+            if getattr(base, "mode", None) == "r+":
+                yield Finding(
+                    f"{subject.named(key)} is a view of the file itself that can be written to: "
+                    "whoever writes into it changes the data on disk.",
+                    "Open the map with mode='r', or return a copy.",
+                    (key,),
+                )
+                return
+            if not isinstance(base, np.memmap):
+                continue
+        if _written_to_comes_back(subject, session, key, array, few):
+            yield Finding(
+                f"Writing into the array of {subject.named(key)} changed what the fetcher returns "
+                "later.",
+                "Return a copy, or a view that is read-only (array.flags.writeable = False).",
+                (key,),
+            )
+            return
+
+
+def _mapped(array: Any) -> Any:
+    """Return the memory map that an array is a view of: writing would write to somebody's file."""
+    base = array
+    while base is not None:
+        if isinstance(base, np.memmap | mmap.mmap):
+            return base
+        base = base.obj if isinstance(base, memoryview) else getattr(base, "base", None)
+    return None
+
+
+def _written_to_comes_back(
+    subject: Subject, session: Session, key: TileKey, array: Any, few: list[TileKey]
+) -> bool:
+    before = array.copy()
+    try:
+        array[...] = ~before if before.dtype.kind in "biu" else 1 - before / 2
+        return any(
+            subject.changed(other, session.read(other))
+            for other in dict.fromkeys([key, few[0], few[-1]])
+        )
+    finally:
+        # The array may be the only one that a fetcher over memory has.
+        array[...] = before
+
+
+@check(
+    "C7", "fail", "Threads that disturb each other give wrong tiles now and then: the worst kind."
+)
+def check_threads_agree(subject: Subject) -> Iterator[Finding]:
+    """A fetcher that declares ``thread_safe`` gives every thread the right pixels."""
+    session = subject.fresh()
+    if not getattr(session.fetcher, "thread_safe", False):
+        raise NotChecked("it does not declare thread_safe")
+    few = subject.few
+    subject.require_repeatable()
+    remedy = (
+        "Guard what is shared with a lock, give each thread its own handle (or use os.pread), or "
+        "leave thread_safe False."
+    )
+    started = perf_counter()
+    number = 0
+    while number < _FIRST_READS + _STRESS_ROUNDS or perf_counter() - started < _STRESS_SECONDS:
+        first_read = number < _FIRST_READS
+        if first_read:
+            session = subject.fresh()
+        problem = _stress(subject, session, few, passes=1 if first_read else 4)
+        if problem:
+            when = " at the first read" if first_read else ""
+            yield Finding(
+                f"Read by {_THREADS} threads at once{when}: {problem}", remedy, tuple(few)
+            )
+            return
+        number += 1
+
+
+def _stress(subject: Subject, session: Session, few: list[TileKey], passes: int) -> str:
+    problems: list[str] = []
+    barrier = threading.Barrier(_THREADS)
+
+    def work(number: int) -> None:
+        order = (few[number % len(few) :] + few[: number % len(few)]) * passes
+        try:
+            barrier.wait()
+            for key in order:
+                if problems:
+                    return
+                if subject.changed(key, session.read(key)):
+                    problems.append(f"{subject.named(key)} gave other pixels than by itself.")
+        except Broken as error:
+            problems.append(f"{error}.")
+        except (Abandoned, threading.BrokenBarrierError):
+            pass
+
+    threads = [
+        threading.Thread(target=work, args=(number,), daemon=True) for number in range(_THREADS)
+    ]
+    with _often_switched():
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    return problems[0] if problems else ""
+
+
+@contextmanager
+def _often_switched() -> Iterator[None]:
+    """Let threads take turns as often as can be, which is when races show."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before)
+
+
+@check("C6", "fail", "A fetcher travels to other processes by pickling, as with dask.")
+def check_pickling_keeps_pixels(subject: Subject) -> Iterator[Finding]:
+    """A fetcher and its tiles can be pickled, and give the same pixels afterwards."""
+    subject.require_repeatable()
+    key = subject.few[-1]
+    session = subject.fresh()
+    tile = session.tile(key)
+
+    def read(thing: Any) -> Any:
+        return (thing.get_tile(subject.extent.fov, *key) if thing_is_fetcher else thing).tile_data()
+
+    for what, thing in {"the fetcher": session.fetcher, "a tile": tile}.items():
+        thing_is_fetcher = thing is session.fetcher
+        try:
+            again = subject.call("pickling", partial(_pickled, thing))
+        except Broken as error:
+            yield Finding(
+                f"{what.capitalize()} cannot be pickled: {error}.",
+                "Keep open files, locks and functions without a name out of it (__getstate__); "
+                "without that it is of use in one process alone.",
+                status="warn",
+            )
+            return
+        if subject.changed(key, subject.call(f"reading {what}, pickled", partial(read, again))):
+            yield Finding(
+                f"{subject.named(key)} has other pixels when {what} was pickled before.",
+                "Let what is pickled hold all that pixels are read by.",
+                (key,),
+            )
+            return
+
+
+def _pickled(thing: Any) -> Any:
+    return pickle.loads(pickle.dumps(thing))

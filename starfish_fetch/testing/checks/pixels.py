@@ -1,0 +1,155 @@
+"""Whether pixels are what the files hold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from starfish_fetch.testing.checks._registry import Finding, NotChecked, check
+from starfish_fetch.testing.checks._words import several
+
+if TYPE_CHECKING:
+    from starfish_fetch.testing._pixels import Kind, Look
+    from starfish_fetch.testing._subject import Seen, Subject
+
+__all__ = [
+    "check_failures_are_not_pixels",
+    "check_intensities_are_in_range",
+    "check_intensities_are_untouched",
+    "check_orientation_is_kept",
+    "check_pixels_are_as_expected",
+]
+
+_FEW_PIXELS = 3
+_ENOUGH_TILES = 4
+
+
+def _of_kind(subject: Subject, kind: Kind) -> list[Seen]:
+    """Return the tiles that differ from what is expected in one way."""
+    if subject.oracle is None:
+        raise NotChecked("it is not known which pixels to expect; give expected=")
+    if not subject.looks:
+        raise NotChecked("no tile is an array of the declared shape")
+    return [seen for seen in subject.tiles if seen.difference and seen.difference.kind == kind]
+
+
+def _told(subject: Subject, wrong: list[Seen], remedy: str) -> Iterator[Finding]:
+    if wrong:
+        first = wrong[0]
+        assert first.difference is not None
+        verb = "" if first.difference.text.startswith(("are", "differ")) else "are "
+        yield Finding(
+            f"The pixels of {subject.named(first.key)} {verb}{first.difference.text}. "
+            f"{several(len(wrong), len(subject.tiles))} are so.",
+            remedy,
+            tuple(seen.key for seen in wrong),
+        )
+
+
+@check("C3", "fail", "A mirrored tile puts every molecule where it is not.")
+def check_orientation_is_kept(subject: Subject) -> Iterator[Finding]:
+    """Rows are y from the top and columns x from the left, as the data have them."""
+    yield from _told(
+        subject,
+        _of_kind(subject, "orientation"),
+        "Return rows (y), then columns (x), without turning or flipping the plane.",
+    )
+
+
+@check(
+    "C12", "fail", "An intensity outside of [0, 1] is no fraction of full scale: no load takes it."
+)
+def check_intensities_are_in_range(subject: Subject) -> Iterator[Finding]:
+    """Floats lie within [0, 1], integers are not negative, and no pixel is NaN."""
+    outside: list[tuple[Seen, Look]] = []
+    undefined: list[Seen] = []
+    for seen in subject.tiles:
+        if seen.look is None or seen.dtype is None or seen.dtype.kind == "b":
+            continue
+        highest = 1 if seen.dtype.kind == "f" else np.inf
+        look = seen.look
+        if look.lowest < 0 or look.highest > highest:
+            outside.append((seen, look))
+        elif look.has_nan:
+            undefined.append(seen)
+    if outside:
+        seen, look = outside[0]
+        yield Finding(
+            f"The intensities of {subject.named(seen.key)} reach from {look.lowest:g} to "
+            f"{look.highest:g}; expected are floats from 0 to 1, or integers from 0. "
+            f"{several(len(outside), len(subject.tiles))} leave that range.",
+            "Return the file's own integers, or divide floats by one number for all tiles.",
+            tuple(seen.key for seen, _ in outside),
+        )
+    if undefined:
+        yield Finding(
+            f"{subject.named(undefined[0].key)} has pixels that are NaN; "
+            f"{several(len(undefined), len(subject.tiles))} have.",
+            "Leave NaN out: what is computed from such a tile is NaN as well.",
+            tuple(seen.key for seen in undefined),
+            status="warn",
+        )
+
+
+@check("C12", "fail", "Tiles scaled one by one no longer compare: decoding by intensity fails.")
+def check_intensities_are_untouched(subject: Subject) -> Iterator[Finding]:
+    """Intensities are the file's own: not rescaled, clipped, wrapped or byte-swapped."""
+    remedy = "Return the file's own numbers; leave scaling to the load, which is the same for all."
+    if subject.oracle is not None:
+        yield from _told(subject, _of_kind(subject, "intensity"), remedy)
+        return
+    tiles = [seen for seen in subject.tiles if seen.look is not None and seen.look.telling]
+    if len(tiles) < _ENOUGH_TILES:
+        raise NotChecked("too few tiles to tell, without expected=")
+    if all(map(_reaches_full_scale, tiles)):
+        yield Finding(
+            f"In each of {len(tiles)} tiles the highest intensity is exactly the highest there "
+            "can be, and next to no pixel has it: as if each were scaled by its own maximum.",
+            remedy,
+            tuple(seen.key for seen in tiles),
+            status="warn",
+            certain=False,
+        )
+
+
+def _reaches_full_scale(seen: Seen) -> bool:
+    """Return whether a tile touches the end of its range, but in a pixel or two.
+
+    A saturated tile has many such pixels; of evenly distributed ones, there are as many as of any
+    other level.
+    """
+    assert seen.look is not None
+    assert seen.dtype is not None
+    kind, pixels = seen.dtype.kind, float(np.prod(seen.array_shape))
+    if kind == "b":
+        return False
+    highest = 1.0 if kind == "f" else float(np.iinfo(seen.dtype).max)
+    by_chance = 0.0 if kind == "f" else pixels / highest
+    return seen.look.highest == highest and seen.look.at_highest <= _FEW_PIXELS and by_chance < 0.5
+
+
+@check("C12", "fail", "Pixels that are nobody's are measured as if they were data.")
+def check_pixels_are_as_expected(subject: Subject) -> Iterator[Finding]:
+    """Every pixel is the one expected, where it is known which."""
+    wrong = _of_kind(subject, "other")
+    yield from _told(subject, wrong, "Compare how this tile is read with how it was written.")
+    unexplained = [seen for seen in subject.tiles if seen.differs and seen.difference is None]
+    known = any(seen.difference for seen in subject.tiles)
+    if unexplained and not known:
+        yield Finding(
+            f"{several(len(unexplained), len(subject.tiles))} differ from what is expected.",
+            "Compare how they are read with how they were written.",
+            tuple(seen.key for seen in unexplained),
+        )
+
+
+@check("C10", "fail", "A blank tile in place of an error is a round without signal: a wrong gene.")
+def check_failures_are_not_pixels(subject: Subject) -> Iterator[Finding]:
+    """No tile is blank where the data are not."""
+    yield from _told(
+        subject,
+        _of_kind(subject, "blank"),
+        "Let the error out that reading this tile raises, in place of a substitute.",
+    )

@@ -1,0 +1,225 @@
+"""Whether a fetcher gives back what it takes, and names what it reads."""
+
+from __future__ import annotations
+
+import gc
+import os
+import threading
+import time
+from collections.abc import Hashable, Iterator
+from contextlib import suppress
+from itertools import pairwise
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+from starfish_fetch.axes import TileKey
+from starfish_fetch.contract import TileFetcher
+from starfish_fetch.testing._guard import Broken
+from starfish_fetch.testing.checks._registry import Finding, NotChecked, check
+from starfish_fetch.tracing import trace
+
+if TYPE_CHECKING:
+    from starfish_fetch.testing._subject import Session, Subject
+
+__all__ = [
+    "check_file_handles_are_returned",
+    "check_sources_are_truthful",
+    "check_threads_and_files_are_returned",
+]
+
+_PASSES = 3
+_WAIT = 0.3
+
+
+def _handles() -> int:
+    for folder in ("/proc/self/fd", "/dev/fd"):
+        try:
+            return len(os.listdir(folder))
+        except OSError:
+            continue
+    raise NotChecked("this system does not say what is open")
+
+
+def _let_go(session: Session) -> None:
+    """Drop a fetcher as a careful user would."""
+    close = getattr(session.fetcher, "close", None)
+    if callable(close):
+        with suppress(Exception):
+            close()
+    session.fetcher = None
+
+
+@check(
+    "C13", "fail", "After about a thousand handles, the system gives out no more: the load fails."
+)
+def check_file_handles_are_returned(subject: Subject) -> Iterator[Finding]:
+    """Reading leaves no more files open than are being read, and none in the end."""
+    few = subject.few
+    before = _handles()
+    session = subject.fresh()
+    counts: list[int] = []
+    with trace() as seen:
+        for _ in range(_PASSES):
+            for key in few:
+                session.read(key)
+            # What only waits for the collector is not lost.
+            counts.append(_settled(before + (counts[-1] if counts else 0)) - before)
+    remedy = "Open files in a with statement, or close them when the tile is read."
+    if all(earlier < later for earlier, later in pairwise(counts)):
+        yield Finding(
+            f"Reading the same {len(few)} tiles {_PASSES} times left {', '.join(map(str, counts))} "
+            "files open: more each time.",
+            remedy,
+            tuple(few),
+        )
+        return
+    if counts[-1] >= len(few) > 1 and counts[-1] > len(seen.by_source) > 0:
+        yield Finding(
+            f"After {len(few)} tiles were read, {counts[-1]} files are open, of "
+            f"{len(seen.by_source)} that there are.",
+            remedy,
+            tuple(few),
+        )
+        return
+    _let_go(session)
+    left = _settled(before) - before
+    if left > 0:
+        yield Finding(
+            f"{left} files are still open after the fetcher is gone.",
+            remedy,
+            tuple(few),
+            status="warn",
+        )
+
+
+def _settled(most: int) -> int:
+    """Return how many handles are open; if more than expected, once the collector has been."""
+    count = _handles()
+    if count > most:
+        gc.collect()
+        count = _handles()
+    return count
+
+
+@check("C13", "warn", "What each load leaves behind fills the disk, or the machine, in the end.")
+def check_threads_and_files_are_returned(subject: Subject) -> Iterator[Finding]:
+    """No thread and no temporary file outlives the fetcher."""
+    before = set(threading.enumerate())
+    # Clocks of file systems are coarse.
+    started = time.time() - 0.02
+    with trace() as seen:
+        session = subject.fresh()
+        for key in subject.few:
+            session.read(key)
+    _let_go(session)
+    end = perf_counter() + _WAIT
+    while (threads := set(threading.enumerate()) - before) and perf_counter() < end:
+        gc.collect()
+        time.sleep(0.01)
+    if threads:
+        names = ", ".join(sorted(thread.name for thread in threads))
+        yield Finding(
+            f"{len(threads)} threads are still running after the fetcher is gone: {names}.",
+            "Join threads when they are done; use an executor in a with statement.",
+        )
+    left = [path for path in seen.by_source if _made_since(path, started)]
+    if left:
+        gc.collect()
+        left = [path for path in left if _made_since(path, started)]
+    if left:
+        yield Finding(
+            f"{len(left)} files were made and are still there after the fetcher is gone: "
+            f"{', '.join(repr(path) for path in left[:3])}.",
+            "Use tempfile.TemporaryDirectory in a with statement, or read into memory.",
+        )
+
+
+def _made_since(path: str, started: float) -> bool:
+    try:
+        return Path(path).is_file() and Path(path).stat().st_ctime >= started
+    except OSError:
+        return False
+
+
+@check("C14", "warn", "Plans, predictions and the default order rest on what source() says.")
+def check_sources_are_truthful(subject: Subject) -> Iterator[Finding]:
+    """``source`` names the file that is really opened, without opening it."""
+    session = subject.fresh()
+    source = getattr(session.fetcher, "source", None)
+    if not callable(source) or getattr(source, "__func__", None) is TileFetcher.source:
+        raise NotChecked("it names no sources")
+    named: dict[TileKey, Hashable] = {}
+    for key in subject.few:
+        what = f"source of {subject.named(key)}"
+        name: Any = None
+        try:
+            name = subject.call(what, lambda key=key: source(subject.extent.fov, *key))  # type: ignore[misc]
+            hash(name)
+        except (Broken, TypeError) as error:
+            text = str(error) if isinstance(error, Broken) else f"{what} is {name!r:.80}"
+            yield Finding(
+                f"{text}; expected something that can be hashed, such as a path, or None.",
+                "Return str(path), or None where it is not known.",
+                (key,),
+                status="fail",
+            )
+            return
+        if name is not None:
+            named[key] = name
+    opened = {}
+    for key in named:
+        with trace() as seen:
+            session.read(key)
+        again = subject.opened(key)
+        opened[key] = again or frozenset(seen.by_source)
+    if not any(opened.values()):
+        raise NotChecked("no file is seen to be opened")
+    yield from _untrue(subject, named, opened)
+
+
+def _untrue(
+    subject: Subject, named: dict[TileKey, Hashable], opened: dict[TileKey, frozenset[str]]
+) -> Iterator[Finding]:
+    remedy = "Build the path in one place, and let source() and tile_data() both use it."
+    files_of: dict[Hashable, frozenset[str]] = {}
+    for key, name in named.items():
+        files = opened[key]
+        if not files:
+            continue
+        if isinstance(name, str | os.PathLike) and _looks_like_a_path(name):
+            if not _is_among(os.fspath(name), files):
+                yield Finding(
+                    f"source of {subject.named(key)} is {str(name)!r}, but what is opened is "
+                    f"{', '.join(repr(file) for file in sorted(files)[:3])}.",
+                    remedy,
+                    (key,),
+                )
+                return
+            continue
+        if files_of.setdefault(name, files) != files:
+            yield Finding(
+                f"source of {subject.named(key)} is {name!r}, as of others that are read from "
+                "another file.",
+                remedy,
+                (key,),
+            )
+            return
+
+
+def _looks_like_a_path(name: Any) -> bool:
+    text = os.fspath(name)
+    return isinstance(text, str) and (os.path.exists(text) or os.sep in text or "." in text)
+
+
+def _is_among(name: Any, files: frozenset[str]) -> bool:
+    path = os.path.abspath(os.fsdecode(name))
+    suffix = os.sep + os.fsdecode(name).lstrip("./")
+    real = os.path.realpath(path)
+    return any(
+        file == path
+        or os.path.realpath(file) == real
+        or file.startswith(path + os.sep)
+        or file.endswith(suffix)
+        for file in files
+    )
