@@ -2,14 +2,18 @@
 # ruff: noqa: SIM115  what is opened and never closed is of no concern here
 
 import builtins
+import contextlib
+import copy
 import errno
 import glob
 import io
 import mmap
 import os
+import pickle
 import shutil
 import tempfile
 import threading
+import time
 from pathlib import Path
 
 import imageio.v2
@@ -17,10 +21,26 @@ import imageio.v3
 import numpy as np
 import pytest
 import tifffile
+from fetchers import ArrayFetcher, ArrayTile, arguments, image
 
 import synth
-from starfish_fetch import Layout, SourceError, trace
-from starfish_fetch.testing.faults import missing, truncated, unreadable
+from starfish_fetch import (
+    CropParameters,
+    DataFormatWarning,
+    ImageStack,
+    Layout,
+    SourceError,
+    TileKey,
+    trace,
+)
+from starfish_fetch.testing.faults import (
+    failing,
+    missing,
+    slow_opens,
+    slow_tiles,
+    truncated,
+    unreadable,
+)
 
 FUNCTIONS = [
     (builtins, "open"),
@@ -389,4 +409,252 @@ def test_a_file_made_meanwhile_is_not_taken_for_one_that_is_gone(tmp_path):
 )
 def test_faults_that_are_refused(path, make, error, message):
     with pytest.raises(error, match=message), make(path):
+        pass
+
+
+def test_each_open_of_a_data_file_takes_longer(path, tmp_path, monkeypatch):
+    waits = []
+    monkeypatch.setattr(time, "sleep", waits.append)
+    (tmp_path / "lazy_code.py").write_text("")
+    monkeypatch.syspath_prepend(tmp_path)
+    before = [getattr(module, name) for module, name in FUNCTIONS]
+    with slow_opens(0.25) as anywhere, slow_opens(0.5, under=path.parent) as below:
+        assert [getattr(module, name) for module, name in FUNCTIONS] == before
+        __import__("lazy_code")
+        with trace(path.parent) as seen:
+            for read in BYTES.values():
+                read(str(path))
+        assert anywhere.opens == below.opens == seen.opens >= len(BYTES)
+        (tmp_path / "data-not").write_text("")
+        path.stat()
+    path.read_bytes()
+    assert (anywhere.opens, below.opens) == (seen.opens + 1, seen.opens)
+    assert waits == [*[0.25, 0.5] * seen.opens, 0.25]
+
+
+def test_a_truncated_file_is_opened_slowly_once(path):
+    with truncated(path), slow_opens(0) as fault:
+        path.read_bytes()
+        os_open(path)
+    assert fault.opens == 2
+
+
+def test_slow_opens_are_slow(path):
+    start = time.perf_counter()
+    with slow_opens(0.05, under=os.fsencode(path.parent)):
+        path.read_bytes()
+    assert time.perf_counter() - start >= 0.05
+
+
+# --- tiles
+
+
+class Bare:
+    """A fetcher that has get_tile alone."""
+
+    def __init__(self, fetcher):
+        self.fetcher = fetcher
+
+    def get_tile(self, *labels):
+        return BareTile(self.fetcher.get_tile(*labels))
+
+
+class BareTile:
+    def __init__(self, tile):
+        self.shape, self.coordinates, self.tile_data = tile.shape, tile.coordinates, tile.tile_data
+
+
+class Rows(ArrayTile):
+    """A tile that can be read by rows; those of even z-planes only."""
+
+    def row_reader(self, rows):
+        self._log("row_reader")
+        return RowsOf(self.fetcher.pixels_of(self.key)) if self.key[2] % 2 else None
+
+
+class RowsOf:
+    def __init__(self, pixels):
+        self.pixels, self.dtype = pixels, pixels.dtype
+
+    def read(self, row, out):
+        out[:] = self.pixels[row : row + len(out)]
+
+
+class RowFetcher(ArrayFetcher):
+    thread_safe = True
+
+    def get_tile(self, fov, *key):
+        return Rows(self, fov, key)
+
+
+def never(key):
+    return False
+
+
+WRAPPERS = {
+    "slow": lambda fetcher: slow_tiles(fetcher, 0),
+    "slow at get_tile": lambda fetcher: slow_tiles(fetcher, 0, at="get_tile"),
+    "failing": lambda fetcher: failing(fetcher, never),
+}
+
+
+@pytest.mark.parametrize("wrap", WRAPPERS.values(), ids=list(WRAPPERS))
+@pytest.mark.parametrize("kind", [ArrayFetcher, RowFetcher])
+def test_a_wrapped_fetcher_is_asked_what_the_fetcher_is_asked(wrap, kind):
+    plain, inner = kind(image()), kind(image())
+    for crop in (None, CropParameters(x_slice=slice(1, 3))):
+        expected, loaded = (
+            ImageStack.from_tilefetcher(
+                **{**arguments(plain), "tilefetcher": one}, crop_parameters=crop, workers=1
+            ).to_numpy()
+            for one in (plain, wrap(inner))
+        )
+        np.testing.assert_array_equal(loaded, expected)
+    assert inner.events == plain.events
+
+
+@pytest.mark.parametrize("wrap", WRAPPERS.values(), ids=list(WRAPPERS))
+def test_a_wrapped_fetcher_has_what_the_fetcher_has(dataset, wrap):
+    with dataset.fetcher() as fetcher:
+        for inner in (fetcher, Bare(fetcher), ArrayFetcher(image())):
+            outer = wrap(inner)
+            for name in ("source", "thread_safe", "shares_sources", "close", "labels"):
+                assert getattr(outer, name, None) == getattr(inner, name, None)
+            tiles = [one.get_tile(0, 1, 1, 1) for one in (outer, inner)]
+            for name in ("shape", "coordinates", "tile_region", "row_reader", "extras"):
+                has = [hasattr(tile, name) for tile in tiles]
+                assert has[0] == has[1]
+            assert "row_reader" in vars(type(tiles[0])) or not hasattr(tiles[1], "row_reader")
+
+
+@pytest.mark.parametrize("wrap", WRAPPERS.values(), ids=list(WRAPPERS))
+def test_a_wrapped_fetcher_is_pickled_and_copied(wrap):
+    outer = wrap(ArrayFetcher(image()))
+    for again in (pickle.loads(pickle.dumps(outer)), copy.copy(outer), copy.deepcopy(outer)):
+        np.testing.assert_array_equal(again.get_tile(0, 1, 2, 3).tile_data(), image()[1, 2, 3])
+        again.array = None
+        assert outer.array is not None
+    tile = outer.get_tile(0, 1, 2, 3)
+    np.testing.assert_array_equal(copy.copy(tile).tile_data(), image()[1, 2, 3])
+
+
+def test_a_copy_is_not_that_of_the_fetcher_within():
+    class Copied(ArrayFetcher):
+        def __deepcopy__(self, memo):
+            return self
+
+    outer = failing(Copied(image()), 1.0)
+    assert copy.deepcopy(outer).faults is not outer.faults
+
+
+def load(fetcher, outer, **options):
+    return ImageStack.from_tilefetcher(**{**arguments(fetcher), "tilefetcher": outer}, **options)
+
+
+@pytest.mark.parametrize("kind", [ArrayFetcher, RowFetcher])
+@pytest.mark.parametrize("at", ["get_tile", "tile_data"])
+@pytest.mark.parametrize("wanted", [None, CropParameters(x_slice=slice(1, 3))])
+@pytest.mark.parametrize("z", [2, 3])
+def test_a_chosen_tile_fails_however_it_is_read(kind, at, wanted, z):
+    fetcher = kind(image())
+    error = OSError("gone")
+    outer = failing(fetcher, {(1, 0, z): error}, at=at)
+    stack = load(fetcher, outer, crop_parameters=wanted)
+    depths = set()
+    for count in (1, 2):
+        with pytest.raises(OSError, match="gone") as raised:
+            stack.load()
+        assert raised.value is error
+        depths.add(len(raised.traceback))
+        assert error.__notes__ == [f"tile (fov=0, round=1, ch=0, zplane={z})"]
+        assert outer.faults == {TileKey(1, 0, z): count}
+    assert len(depths) == 1
+    with pytest.warns(DataFormatWarning, match="1 of 24 tiles"):
+        stack.load(on_error="fill")
+    assert list(stack.missing) == [(1, 0, z)]
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_tiles_that_fail_some_times_then_succeed(workers):
+    fetcher = RowFetcher(image())
+    outer = failing(fetcher, [(0, 1, 2), TileKey(1, 2, 3)], times=2, error=TimeoutError)
+    stack = load(fetcher, outer, workers=workers)
+    while outer.faults.total() < 4:
+        with pytest.raises(TimeoutError, match="failed on purpose"):
+            stack.load()
+    stack.load()
+    assert outer.faults == {(0, 1, 2): 2, (1, 2, 3): 2}
+    np.testing.assert_array_equal(
+        load(fetcher, outer).to_numpy(), load(fetcher, fetcher).to_numpy()
+    )
+
+
+def test_probable_failures_are_the_same_tiles_in_any_order_and_process():
+    fetcher = ArrayFetcher(image())
+
+    def failed(order, **options):
+        outer = failing(fetcher, 0.1, **options)
+        with pytest.warns(DataFormatWarning):
+            stack = load(fetcher, outer, group_by=order).load(on_error="fill")
+        assert set(stack.missing) == set(outer.faults)
+        return set(stack.missing)
+
+    # Written down, for they must not change with the process.
+    assert failed("rcz") == failed("zcr") == {(0, 2, 1)}
+    assert failed("rcz", seed=1) != failed("rcz")
+    load(fetcher, failing(fetcher, 0.0)).load()
+    counted = failing(fetcher, 0.25)
+    for fov in range(2000):
+        with contextlib.suppress(OSError):
+            counted.get_tile(fov, 0, 0, 0).tile_data()
+    assert 400 < counted.faults.total() < 600
+
+
+def test_a_failure_may_depend_on_the_labels():
+    fetcher = ArrayFetcher(image())
+    outer = failing(fetcher, lambda key: key.ch == 1 and key.zplane > 2, error=KeyError("lost"))
+    with pytest.warns(DataFormatWarning):
+        stack = load(fetcher, outer).load(on_error="fill")
+    assert list(stack.missing) == [(0, 1, 3), (1, 1, 3)]
+
+
+def test_a_slow_tile_waits_once_wherever_it_is_read(monkeypatch):
+    waits = []
+    monkeypatch.setattr(time, "sleep", waits.append)
+    for kind in (ArrayFetcher, RowFetcher):
+        for at in ("get_tile", "tile_data"):
+            for wanted in (None, CropParameters(x_slice=slice(1, 3))):
+                fetcher = kind(image())
+                outer = slow_tiles(fetcher, 0.5, at=at)
+                waits.clear()
+                load(fetcher, outer, crop_parameters=wanted).load()
+                assert waits == [0.5] * 24
+                assert set(outer.faults.values()) == {1}
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "message"),
+    [
+        (lambda one: slow_tiles(one, -1), ValueError, "seconds must be .* at least 0; got -1"),
+        (lambda one: slow_tiles(one, float("nan")), ValueError, "got nan"),
+        (lambda one: slow_tiles(one, 1, at="shape"), ValueError, "'get_tile' or 'tile_data'; got"),
+        (lambda one: slow_tiles(3, 1), TypeError, "has the method get_tile; 3 has not"),
+        (lambda one: failing(one, 1.5), ValueError, "between 0 and 1; got 1.5"),
+        (lambda one: failing(one, True), ValueError, "got True"),
+        (lambda one: failing(one, [3]), TypeError, r"is \(round, ch, zplane\); got 3"),
+        (lambda one: failing(one, [(1, 2)]), TypeError, r"got \(1, 2\)"),
+        (lambda one: failing(one, {(0, 0, 0): 3}), TypeError, "exception or its class; got 3"),
+        (lambda one: failing(one, 0.5, error=int), TypeError, "exception or its class; got <class"),
+        (lambda one: failing(one, {}, error=OSError), ValueError, "leave out error"),
+        (lambda one: failing(one, 0.5, times=0), ValueError, "times must be an int .* got 0"),
+    ],
+)
+def test_wrappers_that_are_refused(make, error, message):
+    with pytest.raises(error, match=message):
+        make(ArrayFetcher(image()))
+
+
+@pytest.mark.parametrize("seconds", [-1, float("nan"), float("inf")])
+def test_slow_opens_that_are_refused(seconds):
+    with pytest.raises(ValueError, match="seconds must be"), slow_opens(seconds):
         pass

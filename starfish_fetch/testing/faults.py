@@ -1,9 +1,10 @@
 """Files and tiles that go wrong, for tests and for teaching.
 
-:func:`missing`, :func:`unreadable`, :func:`truncated` and :func:`slow_opens` act on the files of
-a fetcher that knows nothing of it; the files themselves are never touched.
+:func:`failing` and :func:`slow_tiles` wrap a fetcher. :func:`missing`, :func:`unreadable`,
+:func:`truncated` and :func:`slow_opens` act on the files of a fetcher that knows nothing of it;
+the files themselves are never touched.
 
-They reach, in every thread, whatever opens through Python: ``open``, ``io.open``, ``pathlib``,
+These reach, in every thread, whatever opens through Python: ``open``, ``io.open``, ``pathlib``,
 ``os.open``, and what is built on these, such as ``numpy.fromfile``, ``numpy.load``,
 ``numpy.memmap``, tifffile, imageio and :class:`~starfish_fetch.TiffTileFetcher`. A file is known by
 any path that leads to it: relative or absolute, through links, as str, bytes or path.
@@ -27,20 +28,34 @@ import errno
 import math
 import os
 import tempfile
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.machinery import all_suffixes
 from stat import S_ISDIR, S_ISLNK
 from typing import Any
 
+from starfish_fetch.testing._faulty_tiles import FaultyFetcher, failing, slow_tiles
 from starfish_fetch.testing._interception import Fault, active
 
-__all__ = ["Fault", "missing", "truncated", "unreadable"]
+__all__ = [
+    "Fault",
+    "FaultyFetcher",
+    "failing",
+    "missing",
+    "slow_opens",
+    "slow_tiles",
+    "truncated",
+    "unreadable",
+]
 
 StrPath = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 
 _Identity = tuple[int, int, int, int]
 
 _COPIED_AT_ONCE = 1 << 20
+_CODE = tuple(all_suffixes())
 _stat = os.stat
 
 
@@ -168,6 +183,26 @@ class _Truncated(_OfFiles):
         return os.stat_result((*fields[:6], self._sizes[identity], *fields[7:]), others)
 
 
+class _SlowOpens(Fault):
+    """Opening a file takes time."""
+
+    changes_answers = False
+
+    def __init__(self, seconds: float, under: str | None) -> None:
+        super().__init__()
+        self._seconds = seconds
+        self._under = under
+
+    def on_open(self, path: Any) -> None:
+        name = os.path.abspath(os.fsdecode(path))
+        # What is imported on the way is no data; a compiled file is named after a temporary one.
+        if name.endswith(_CODE) or f"{os.sep}__pycache__{os.sep}" in name:
+            return
+        if self._under is None or name.startswith(self._under):
+            self._opened()
+            time.sleep(self._seconds)
+
+
 def _copy_start(path: str, copy: str, count: int) -> None:
     with open(path, "rb") as source, open(copy, "wb") as target:
         while count > 0:
@@ -286,4 +321,42 @@ def truncated(*paths: StrPath, keep: float = 0.5, nbytes: int | None = None) -> 
         tempfile.TemporaryDirectory(prefix="starfish_fetch-", ignore_cleanup_errors=True) as folder,
         active(_Truncated(paths, keep, nbytes, folder)) as fault,
     ):
+        yield fault
+
+
+@contextmanager
+def slow_opens(seconds: float, *, under: StrPath | None = None) -> Iterator[Fault]:
+    """Let each open of a file take longer, as on a server far away.
+
+    A fetcher that keeps its files open pays once for each, one that opens a file for every tile
+    pays for every tile. Threads wait side by side, unless the fetcher keeps them from it. Code
+    that is imported is not delayed.
+
+    Parameters
+    ----------
+    seconds : float
+        To wait before each open.
+    under : path, optional
+        Delay only files below this folder. Default: all.
+
+    Yields
+    ------
+    Fault
+        Its ``opens`` says how many opens were delayed.
+
+    Examples
+    --------
+    >>> import tempfile, synth
+    >>> from starfish_fetch import ImageStack, Layout
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     data = synth.write(synth.Spec(2, 2, 3, (6, 5)), Layout.per_round(), folder)
+    ...     with data.fetcher() as fetcher, slow_opens(0.001, under=folder) as fault:
+    ...         _ = ImageStack.from_tilefetcher(fetcher, **vars(data.extent())).load()
+    >>> fault.opens
+    2
+    """
+    if not 0 <= seconds < threading.TIMEOUT_MAX:
+        raise ValueError(f"seconds must be a number of at least 0; got {seconds!r}")
+    folder = None if under is None else os.path.join(os.path.abspath(os.fsdecode(under)), "")
+    with active(_SlowOpens(seconds, folder)) as fault:
         yield fault
