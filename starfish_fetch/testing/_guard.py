@@ -58,17 +58,42 @@ class Calls:
         start, what = min(now)
         return perf_counter() - start, what
 
-    def abandon(self) -> None:
+    def abandon(self, ended: threading.Event) -> None:
         """Give up every call that is going on, and end its thread if that can be done.
 
-        A thread that waits in C is not reached before it comes back to Python; it ends with the
-        process.
+        A thread that waits in C is not reached; it ends with the process.
         """
-        for thread in list(self._now):
-            ctypes.pythonapi.PyThreadState_SetAsyncExc(
-                ctypes.c_ulong(thread), ctypes.py_object(Abandoned)
-            )
+        threads = list(self._now)
+        for thread in threads:
+            _raise_in(thread, Abandoned)
+        ended.wait(_SLICE)
+        for thread in threads:
+            if thread in self._now:
+                _raise_in(thread, None)
+                _settle()
         self._now.clear()
+
+
+def _raise_in(thread: int, exception: type[BaseException] | None) -> None:
+    """Have a thread raise an exception at its next step in Python; None takes that back."""
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(
+        ctypes.c_ulong(thread), None if exception is None else ctypes.py_object(exception)
+    )
+
+
+def _settle() -> None:
+    """Have no exception waiting for any thread.
+
+    Before Python 3.13, one that was taken back keeps all threads looking for it, and one that is
+    profiled looks for ever; it is over when any thread gets one.
+    """
+    end = perf_counter() + _SLICE
+    try:
+        _raise_in(threading.get_ident(), Abandoned)
+        while perf_counter() < end:
+            pass
+    except Abandoned:
+        pass
 
 
 class Outcome:
@@ -119,9 +144,7 @@ def run_watched(
             outcome.late = True
         else:
             continue
-        calls.abandon()
-        # It may be on its way out already, and will find nobody interested.
-        ended.wait(_SLICE)
+        calls.abandon(ended)
         outcome.error = None
         break
     return outcome
@@ -165,5 +188,5 @@ def _free_memory() -> int:
         free = min(free, allowed - int((group / "memory.current").read_text()))
     except (OSError, ValueError):
         pass
-    # Addresses are reserved, for stacks and arenas of threads, that are never used.
-    return max(free, 1 << 30) + (1 << 30)
+    # Others need some as well; and stacks and arenas of threads reserve what they never use.
+    return max(free * 4 // 5, 1 << 29)

@@ -30,7 +30,7 @@ def known(names: Iterable[str], allowed: Collection[str]) -> tuple[str, ...]:
     unique = tuple(dict.fromkeys(names))
     for name in unique:
         if name not in allowed:
-            close = get_close_matches(str(name), allowed, n=3, cutoff=0.5)
+            close = get_close_matches(str(name), allowed)
             hint = (
                 f"did you mean {' or '.join(close)}?"
                 if close

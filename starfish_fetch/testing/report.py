@@ -252,7 +252,7 @@ class Report:
         ]
         ending = [self.summary()]
         if self.is_sample():
-            ending.append("Only a sample of the tiles was read; exhaustive=True reads all of them.")
+            ending.append("Not every tile was read; exhaustive=True reads all that can be had.")
         return printable(
             "\n\n".join(filter(None, [*blocks, "\n".join(skipped), "\n".join(ending)]))
         )
