@@ -14,6 +14,7 @@ from typing import Any, TextIO
 import click
 
 from starfish_fetch import __version__
+from starfish_fetch.cli._check import check
 from starfish_fetch.cli._demo_command import demo
 from starfish_fetch.cli._errors import Group, TerminatedError
 from starfish_fetch.cli._load import load
@@ -35,7 +36,7 @@ __all__ = ["app", "run"]
 @click.version_option(__version__, message="%(prog)s %(version)s")
 @click.pass_context
 def app(ctx: click.Context, debug: bool) -> None:
-    """Load 5-D images through TileFetchers: try it, write known data, load your own.
+    """Load 5-D images through TileFetchers: try it, write known data, load and check yours.
 
     Exit status: 0 if all went well, 1 if something failed or did not hold, 2 if the command was
     not understood, 130 if it was interrupted.
@@ -45,7 +46,7 @@ def app(ctx: click.Context, debug: bool) -> None:
         click.echo(ctx.get_help())
 
 
-for command in (demo, synth, load):
+for command in (demo, synth, load, check):
     app.add_command(command)
 
 
