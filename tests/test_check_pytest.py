@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 
 import pytest
+from test_cli import run
+from test_tutorial import readme_blocks
 
 from starfish_fetch import Extent, MissingExtraError
 from starfish_fetch.testing import CHECKS, fetcher_checks
@@ -235,6 +238,19 @@ def test_other_parameters_and_fixtures_go_with_it(session):
     """
     )
     result.assert_outcomes(passed=2)
+
+
+def test_the_test_file_in_the_readme_runs(pytester):
+    command = next(line for line in readme_blocks("sh")[2].splitlines() if "write" in line)
+    assert run(*shlex.split(command)[1:]).exit_code == 0
+    pytester.makepyfile(
+        my_fetcher="from synth import Dataset\ndef make(): return Dataset.open('data').fetcher()",
+        test_it=readme_blocks("python")[1],
+    )
+    pytester.syspathinsert()
+    counts = pytester.runpytest_inprocess("-p", "no:cacheprovider").parseoutcomes()
+    assert set(counts) <= {"passed", "skipped"}
+    assert sum(counts.values()) == len(CHECKS)
 
 
 @pytest.mark.parametrize(

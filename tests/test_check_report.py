@@ -58,6 +58,24 @@ def test_the_text_has_what_is_worst_first_and_each_remedy():
     )
 
 
+def test_of_the_failures_certainties_come_first_and_then_low_rules():
+    ends: list[tuple[Status, str, bool]] = [
+        ("fail", "C10", True),
+        ("fail", "C1", False),
+        ("warn", "C1", True),
+        ("fail", "C2", True),
+        ("fail", "C2", False),
+        ("xfail", "C1", True),
+    ]
+    report = report_of(
+        *(
+            Result(f"c{number}", rule, status, certain=certain)
+            for number, (status, rule, certain) in enumerate(ends)
+        )
+    )
+    assert [one.check for one in report.worst_first()] == ["c3", "c0", "c1", "c4", "c2", "c5"]
+
+
 @pytest.mark.parametrize(
     ("report", "line"),
     [

@@ -400,16 +400,20 @@ def check_something(subject):
 
 @pytest.fixture
 def something(monkeypatch):
-    check = Check("something", "C0", "warn", "It ``matters``.", check_something)
+    check = Check("something", "C11", "warn", "It ``matters``.", check_something)
     monkeypatch.setitem(CHECKS, "something", check)
     return check
 
 
 def test_explain_prints_the_story_as_it_is_into_a_file(something):
     text = run("check", "--explain", "something").stdout
-    assert text == f"C0 something (warn)\nWhy: It ``matters``.\n\n{something.story}\n"
+    rule = "Writing into a returned array changes nothing that is returned later."
+    assert text == (
+        f"C11 something (warn)\nRule C11: {rule}\nWhy: It ``matters``.\n\n{something.story}\n"
+    )
     fields = json.loads(run("check", "--explain", "something", "--json").stdout)
     assert (fields["name"], fields["story"]) == ("something", something.story)
+    assert fields["rule_says"] == rule
 
 
 def test_explain_wraps_prose_and_keeps_code_at_a_terminal(something, monkeypatch):
@@ -417,7 +421,11 @@ def test_explain_wraps_prose_and_keeps_code_at_a_terminal(something, monkeypatch
     run("check", "--explain", "something")
     lines = [line.rstrip() for line in shown.getvalue().splitlines()]
     assert max(map(len, lines)) <= 60
-    assert lines[1] == "Why: It matters."
+    assert lines[1:4] == [
+        "Rule C11: Writing into a returned array changes nothing that",
+        "is returned later.",
+        "Why: It matters.",
+    ]
     assert "People break it in two ways, of which one is told here at" in lines
     for code in ("def tile_data(self):", "    return imread(self.path)", 'return "``" + path'):
         assert f" {code}" in lines
@@ -436,6 +444,7 @@ def test_explain_highlights_code_at_a_terminal(something, monkeypatch):
 def test_every_story_can_be_told(name, monkeypatch):
     shown = at_a_terminal(monkeypatch, 80)
     assert run("check", "--explain", name).exit_code == 0
+    assert "see starfish_fetch.contract" not in shown.getvalue()
     assert max(map(len, shown.getvalue().splitlines())) <= 80
     assert "```" not in shown.getvalue()
     assert "::" not in shown.getvalue().replace("[::", "")

@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 from rich.theme import Theme
 
+from starfish_fetch import contract
 from starfish_fetch.cli._output import console, echo_json
 from starfish_fetch.testing.report import printable
 
@@ -104,6 +105,7 @@ def print_story(check: Check, *, as_json: bool) -> None:
                 "command": "check --explain",
                 "ok": True,
                 **_described(check),
+                "rule_says": _rule(check),
                 "story": check.story,
             }
         )
@@ -111,13 +113,23 @@ def print_story(check: Check, *, as_json: bool) -> None:
     out = console()
     severity = (check.severity, _STYLES[check.severity])
     out.print(Text.assemble((f"{check.rule} {check.name}", "bold"), " (", severity, ")"))
+    rule = _rule(check)
     if out.is_terminal:
         width = min(out.width, _READABLE)
-        out.print(Text("Why: ").append(_prose(check.why)), "", width=width, sep="\n")
+        for words, text in ((f"Rule {check.rule}: ", rule), ("Why: ", check.why)):
+            out.print(Text(words).append(_prose(text)), width=width)
+        out.print()
         with out.use_theme(Theme({"markdown.code": "cyan"})):
             out.print(Markdown(_markdown(check.story), code_theme="ansi_dark"), width=width)
     else:
-        click.echo(f"Why: {check.why}\n\n{check.story}")
+        click.echo(f"Rule {check.rule}: {rule}\nWhy: {check.why}\n\n{check.story}")
+
+
+def _rule(check: Check) -> str:
+    """Return the rule of the contract that a check holds a fetcher to."""
+    text = contract.__doc__ or ""  # there is none under python -OO
+    found = re.search(rf"^{re.escape(check.rule)}\n((?:    .+\n)+)", text, re.MULTILINE)
+    return " ".join(found[1].split()) if found else "see starfish_fetch.contract"
 
 
 def _prose(text: str) -> Text:

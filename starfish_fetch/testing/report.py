@@ -115,8 +115,8 @@ class Report:
         return tuple(result for result in self.results if result.status in statuses)
 
     def worst_first(self) -> tuple[Result, ...]:
-        """Return the results, failures before warnings before the rest."""
-        return tuple(sorted(self.results, key=lambda result: _STATUSES.index(result.status)))
+        """Return the results, failures before warnings before the rest, certainties first."""
+        return tuple(sorted(self.results, key=_badness))
 
     def skipped(self) -> dict[str, tuple[Result, ...]]:
         """Return the checks that had nothing to look at, by the reason."""
@@ -284,6 +284,16 @@ def printable(text: str) -> str:
         if char not in "\n\t" and unicodedata.category(char) in ("Cc", "Cf", "Cn", "Cs")
         else char
         for char in text
+    )
+
+
+def _badness(result: Result) -> tuple[int, bool, int, str]:
+    # Rules are numbered about as they matter: C1 is that a tile is the tile asked for.
+    return (
+        _STATUSES.index(result.status),
+        not result.certain,
+        len(result.rule),
+        result.rule,
     )
 
 
