@@ -6,34 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from starfish_fetch import Axes, Extent, Layout, TileKey
-
-LABELS = st.lists(st.integers(-12, 112), min_size=1, max_size=3, unique=True)
-
-
-@st.composite
-def layouts(draw, *, always_names_fov=False):
-    """Any split of r, c, z into path and file, in any order, in folders or not."""
-    axes = draw(st.permutations("rcz"), label="axes")
-    cut = draw(st.integers(0, 3), label="axes in the path")
-    fields = [*axes[:cut], *(["fov"] if always_names_fov or draw(st.booleans()) else [])]
-    specification = draw(st.sampled_from(["", ":03d", ":+d", ":>4"]))
-    separator = draw(st.sampled_from(["_", "/"]))
-    parts = ["image", *(f"{name}{{{name}{specification}}}" for name in fields)]
-    return Layout(separator.join(parts) + ".tiff", inner=tuple(axes[cut:]))
-
-
-@st.composite
-def extents(draw, fov=0):
-    return Extent({"y": 2, "x": 2}, fov, draw(LABELS), draw(LABELS), draw(LABELS))
+from starfish_fetch.testing.strategies import extents, labels, layouts
 
 
 def keys_of(extent):
     return set(itertools.product(extent.rounds, extent.chs, extent.zplanes))
 
 
-@given(
-    layouts(always_names_fov=True), extents(), st.lists(st.integers(0, 9), min_size=1, unique=True)
-)
+@given(layouts(names_fov=st.just(True)), extents(), labels())
 def test_every_tile_is_in_one_page_of_one_file(layout, extent, fovs):
     places = {}
     for path, fov, tiles in layout.files(extent, fovs):

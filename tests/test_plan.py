@@ -11,11 +11,9 @@ from hypothesis import strategies as st
 
 from starfish_fetch import Axes, LoadPlan, TileKey
 from starfish_fetch.plan import parse_group_by
+from starfish_fetch.testing.strategies import group_bys, labels
 
-LABELS = st.lists(st.integers(-9, 30), min_size=1, max_size=4, unique=True)
-ORDERS = st.permutations(["r", "c", "z"]).flatmap(
-    lambda axes: st.integers(0, 3).map(lambda length: tuple(axes[:length]))
-)
+SOME = labels(sizes=st.integers(1, 4))
 
 
 def expected_order(rounds, chs, zplanes, group_by):
@@ -27,14 +25,14 @@ def expected_order(rounds, chs, zplanes, group_by):
         yield named["r"], named["c"], named["z"]
 
 
-@given(LABELS, LABELS, LABELS, ORDERS)
+@given(SOME, SOME, SOME, group_bys())
 def test_order_is_that_of_nested_loops(rounds, chs, zplanes, group_by):
     plan = LoadPlan(rounds, chs, zplanes, group_by=group_by)
-    assert list(plan) == list(expected_order(rounds, chs, zplanes, group_by))
+    assert list(plan) == list(expected_order(rounds, chs, zplanes, group_by or ()))
     assert all(type(key) is TileKey for key in plan)
 
 
-@given(LABELS, LABELS, LABELS, ORDERS)
+@given(SOME, SOME, SOME, group_bys().filter(lambda order: order is not None))
 def test_a_group_shares_the_values_of_the_axes_named(rounds, chs, zplanes, group_by):
     plan = LoadPlan(rounds, chs, zplanes, group_by=group_by)
     groups = list(plan.groups())
@@ -122,7 +120,7 @@ def test_opens_are_those_of_a_least_recently_used_cache(data):
     sources = data.draw(st.lists(st.integers(0, 5), min_size=count, max_size=count))
     by_key = dict(zip(itertools.product(rounds, chs, zplanes), sources, strict=True))
     sizes = [1, 2, 3, 4, 7, None]
-    plan = LoadPlan(rounds, chs, zplanes, group_by=data.draw(ORDERS | st.none()), sources=sources)
+    plan = LoadPlan(rounds, chs, zplanes, group_by=data.draw(group_bys()), sources=sources)
     for size in sizes:
         assert plan.predicted_opens(size) == misses([by_key[key] for key in plan], size)
     for prediction in plan.advise(sizes).predictions:

@@ -1,14 +1,11 @@
 """Written, fetched and loaded: every pixel is what it was meant to be, bit for bit."""
 
 import itertools
-import tempfile
-from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from test_layout import LABELS, layouts
 from test_plan import expected_order
 
 import synth
@@ -22,8 +19,7 @@ from starfish_fetch import (
     to_float32,
     trace,
 )
-
-DTYPES = [*(kind + size for kind in "ui" for size in "1248"), "f2", "f4", "f8"]
+from starfish_fetch.testing.strategies import datasets, group_bys
 
 
 class PlainFetcher(TileFetcher):
@@ -73,33 +69,6 @@ def crops(draw, extent):
     }
 
 
-@st.composite
-def datasets(draw):
-    """A spec, a layout, and how to write it."""
-    content = draw(st.sampled_from(["random", "index"]), label="content")
-    smallest = 8 if content == "index" else 1
-    layout = draw(layouts(), label="layout")
-    fovs = LABELS if "fov" in layout.fields else st.just([draw(st.integers(0, 3))])
-    spec = synth.Spec(
-        draw(LABELS, label="rounds"),
-        draw(LABELS, label="chs"),
-        draw(LABELS, label="zplanes"),
-        (draw(st.integers(smallest, 19)), draw(st.integers(smallest, 19))),
-        fovs=draw(fovs, label="fovs"),
-        dtype=draw(st.sampled_from(DTYPES), label="dtype"),
-        content=content,
-        seed=draw(st.integers(0, 2**64 - 1), label="seed"),
-    )
-    options = {
-        "compression": draw(st.sampled_from([None, "deflate", "lzw", "zstd"])),
-        "bigtiff": draw(st.booleans()),
-        "byteorder": draw(st.sampled_from("<>")),
-        "ome": draw(st.booleans()),
-        "workers": draw(st.integers(1, 2)),
-    }
-    return spec, layout, options
-
-
 def oracle(dataset, extent, crop):
     """What the crop of the image must be, from the definition of each tile."""
     kept = [
@@ -120,43 +89,38 @@ def oracle(dataset, extent, crop):
 
 @given(st.data())
 def test_any_image_in_any_layout_in_any_order_is_loaded_as_it_was_meant(data):
-    spec, layout, options = data.draw(datasets())
-    group_by = data.draw(
-        st.none() | st.permutations("rcz").map(lambda axes: axes[: len(axes) - 1]),
-        label="group_by",
-    )
-    with tempfile.TemporaryDirectory() as folder:
-        dataset = synth.write(spec, layout, folder, **options)
-        fov = data.draw(st.sampled_from(spec.fovs), label="fov")
-        extent = dataset.extent(fov)
-        crop = data.draw(crops(extent), label="crop")
-        kept, expected = oracle(dataset, extent, crop)
-        keep_dtype = data.draw(st.booleans(), label="keep dtype")
-        workers = data.draw(st.none() | st.integers(1, 3), label="workers")
-        with dataset.fetcher(fov) as fetcher, trace(folder) as seen:
-            plain = PlainFetcher(fetcher)
-            stacks = [
-                ImageStack.from_tilefetcher(
-                    one,
-                    **vars(extent),
-                    group_by=group_by,
-                    crop_parameters=CropParameters(**crop),
-                    dtype=None if keep_dtype else np.float32,
-                    workers=workers,
-                )
-                for one in (fetcher, plain)
-            ]
-            for stack in stacks:
-                loaded = stack.to_numpy()
-                wanted = expected if keep_dtype else to_float32(expected)
-                assert loaded.dtype == wanted.dtype
-                assert loaded.tobytes() == wanted.tobytes()
-                assert [stack.axis_labels(axis) for axis in "rcz"] == kept
-        assert plain.asked == list(expected_order(*kept, group_by or ()))
-        needed = {layout.path(fov, *key) for key in itertools.product(*kept)}
-        assert seen.by_source == {str(Path(folder, path)): 1 for path in needed}
-        position = spec.coordinates(fov, kept[2][-1])
-        assert stacks[0].physical_coordinates().z[-1] == sum(position[Coordinates.Z]) / 2
+    dataset = data.draw(datasets(), label="dataset")
+    group_by = data.draw(group_bys(), label="group_by")
+    fov = data.draw(st.sampled_from(dataset.spec.fovs), label="fov")
+    extent = dataset.extent(fov)
+    crop = data.draw(crops(extent), label="crop")
+    kept, expected = oracle(dataset, extent, crop)
+    keep_dtype = data.draw(st.booleans(), label="keep dtype")
+    workers = data.draw(st.none() | st.integers(1, 3), label="workers")
+    with dataset.fetcher(fov) as fetcher, trace(dataset.root) as seen:
+        plain = PlainFetcher(fetcher)
+        stacks = [
+            ImageStack.from_tilefetcher(
+                one,
+                **vars(extent),
+                group_by=group_by,
+                crop_parameters=CropParameters(**crop),
+                dtype=None if keep_dtype else np.float32,
+                workers=workers,
+            )
+            for one in (fetcher, plain)
+        ]
+        for stack in stacks:
+            loaded = stack.to_numpy()
+            wanted = expected if keep_dtype else to_float32(expected)
+            assert loaded.dtype == wanted.dtype
+            assert loaded.tobytes() == wanted.tobytes()
+            assert [stack.axis_labels(axis) for axis in "rcz"] == kept
+    assert plain.asked == list(expected_order(*kept, group_by or ()))
+    needed = {dataset.layout.path(fov, *key) for key in itertools.product(*kept)}
+    assert seen.by_source == {str(dataset.root / path): 1 for path in needed}
+    first, last = dataset.spec.coordinates(fov, kept[2][-1])[Coordinates.Z]
+    assert stacks[0].physical_coordinates().z[-1] == (last - first) / 2 + first
 
 
 @pytest.mark.parametrize("content", ["random", "index"])

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from starfish_fetch.testing.strategies import labels, specs, tile_shapes
 from synth import Decoded, Spec, decode, tile
 from synth.index import BLOCK, SYNC, block_levels, crc32, level_values
 from synth.spec import DTYPES
@@ -26,7 +27,16 @@ TURNS = {
     "transposed about the other diagonal": lambda image: np.rot90(image, 2).T,
 }
 
-int32 = st.integers(-(2**31), 2**31 - 1)
+ONE = labels(values=st.integers(-(2**31), 2**31 - 1), sizes=st.just(1))
+SIDES = st.integers(15, 90)
+SPECS = specs(
+    rounds=ONE,
+    chs=ONE,
+    zplanes=ONE,
+    fovs=ONE,
+    tile_shapes=tile_shapes(rows=SIDES, columns=SIDES),
+    contents=st.just("index"),
+)
 
 
 def named(found):
@@ -36,18 +46,15 @@ def named(found):
 @st.composite
 def crops(draw):
     """A tile of some image, and the place of a crop that holds a whole block."""
-    shape = draw(st.tuples(st.integers(15, 90), st.integers(15, 90)), label="tile shape")
-    labels = draw(st.tuples(int32, int32, int32, int32), label="labels")
-    sizes = [draw(st.integers(15, size), label="crop size") for size in shape]
+    spec = draw(SPECS, label="spec")
+    sizes = [draw(st.integers(15, size), label="crop size") for size in spec.tile_shape]
     corner = tuple(
         draw(st.integers(0, size - crop), label="corner")
-        for size, crop in zip(shape, sizes, strict=True)
+        for size, crop in zip(spec.tile_shape, sizes, strict=True)
     )
-    dtype = draw(st.sampled_from(DTYPES), label="dtype")
-    fov, r, c, z = labels
-    spec = Spec([r], [c], [z], shape, fovs=[fov], content="index", dtype=dtype)
     rows, columns = (slice(at, at + size) for at, size in zip(corner, sizes, strict=True))
-    return spec, labels, corner, tile(spec, *labels)[rows, columns]
+    key = (*spec.fovs, *spec.rounds, *spec.chs, *spec.zplanes)
+    return spec, key, corner, tile(spec, *key)[rows, columns]
 
 
 @settings(max_examples=150, deadline=None)

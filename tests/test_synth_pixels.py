@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from starfish_fetch.axes import Axes, Coordinates
+from starfish_fetch.testing import strategies as sfst
 from synth import Spec, tile
 from synth.spec import CONTENTS, DTYPES
 
@@ -152,22 +153,19 @@ def test_a_label_that_does_not_exist_is_named(labels, message):
         tile(Spec(2, 2, 2, (4, 4)), *labels)
 
 
-labels = st.lists(st.integers(-(2**31), 2**31 - 1), min_size=1, max_size=4, unique=True)
-specs = st.builds(
-    Spec,
-    rounds=labels,
-    chs=labels,
-    zplanes=labels,
-    fovs=labels,
-    tile_shape=st.tuples(st.integers(8, 65535), st.integers(8, 65535)),
-    dtype=st.sampled_from(DTYPES),
-    content=st.sampled_from(CONTENTS),
-    seed=st.integers(0, 2**64 - 1),
-    voxel_size=st.tuples(*[st.floats(1e-6, 1e6)] * 3),
+wide = sfst.labels(values=st.integers(-(2**31), 2**31 - 1), sizes=st.integers(1, 4))
+sides = st.integers(8, 65535)
+
+
+@given(
+    spec=sfst.specs(
+        rounds=wide,
+        chs=wide,
+        zplanes=wide,
+        fovs=wide,
+        tile_shapes=sfst.tile_shapes(rows=sides, columns=sides),
+    )
 )
-
-
-@given(spec=specs)
 def test_a_spec_survives_json_and_pickle_and_is_hashable(spec):
     for again in (
         Spec.from_json(json.loads(json.dumps(spec.to_json()))),
