@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from starfish_fetch.advice import Advice, OrderPrediction, WorkersPrediction
     from starfish_fetch.axes import (
         Axes,
         Coordinates,
@@ -29,14 +30,23 @@ if TYPE_CHECKING:
     )
     from starfish_fetch.intensity import to_float32
     from starfish_fetch.layout import Layout
-    from starfish_fetch.plan import Advice, LoadPlan, OrderPrediction
+    from starfish_fetch.plan import LoadPlan
+    from starfish_fetch.profile import (
+        Comparison,
+        LoadProfile,
+        OrderComparison,
+        OrderProfile,
+        compare,
+        profile_orders,
+    )
     from starfish_fetch.stack import ImageStack
     from starfish_fetch.tiff import TiffTileFetcher
     from starfish_fetch.tracing import trace
 
 _HOME = {
-    "Advice": "plan",
+    "Advice": "advice",
     "Axes": "axes",
+    "Comparison": "profile",
     "CoordinateValue": "axes",
     "Coordinates": "axes",
     "CropParameters": "crop",
@@ -46,14 +56,20 @@ _HOME = {
     "ImageStack": "stack",
     "Layout": "layout",
     "LoadPlan": "plan",
+    "LoadProfile": "profile",
     "MissingExtraError": "errors",
     "Number": "axes",
-    "OrderPrediction": "plan",
+    "OrderComparison": "profile",
+    "OrderPrediction": "advice",
+    "OrderProfile": "profile",
     "OutsideTileError": "errors",
     "SourceError": "errors",
     "TiffTileFetcher": "tiff",
     "TileFetcher": "contract",
     "TileKey": "axes",
+    "WorkersPrediction": "advice",
+    "compare": "profile",
+    "profile_orders": "profile",
     "to_float32": "intensity",
     "trace": "tracing",
 }
@@ -61,6 +77,7 @@ _HOME = {
 __all__ = [
     "Advice",
     "Axes",
+    "Comparison",
     "CoordinateValue",
     "Coordinates",
     "CropParameters",
@@ -70,15 +87,21 @@ __all__ = [
     "ImageStack",
     "Layout",
     "LoadPlan",
+    "LoadProfile",
     "MissingExtraError",
     "Number",
+    "OrderComparison",
     "OrderPrediction",
+    "OrderProfile",
     "OutsideTileError",
     "SourceError",
     "TiffTileFetcher",
     "TileFetcher",
     "TileKey",
+    "WorkersPrediction",
     "__version__",
+    "compare",
+    "profile_orders",
     "to_float32",
     "trace",
 ]

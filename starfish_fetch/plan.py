@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import islice, permutations, starmap
+from itertools import chain, islice, pairwise, permutations, starmap
 from math import prod
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from starfish_fetch.advice import Advice, Effect, OrderPrediction, WorkersPrediction
 from starfish_fetch.axes import PLANES, Axes, TileKey, labels_of
+from starfish_fetch.opens import in_step, in_turn, opens_of, smallest_cache
 
-__all__ = ["Advice", "LoadPlan", "OrderPrediction", "parse_group_by"]
+__all__ = ["LoadPlan", "parse_group_by"]
 
 _CHUNK = 1 << 16
 
@@ -50,40 +52,6 @@ def parse_group_by(group_by: Iterable[Any] | None) -> tuple[Axes, ...] | None:
     if isinstance(group_by, set | frozenset):
         axes.sort(key=PLANES.index)
     return tuple(axes)
-
-
-@dataclass(frozen=True)
-class OrderPrediction:
-    """How often an order opens sources, as far as the sources alone tell.
-
-    Parameters
-    ----------
-    group_by : tuple of Axes or None
-        The order; None is the loader's own.
-    opens : dict
-        Opens by the number of sources that the fetcher keeps; None stands for all of them.
-    """
-
-    group_by: tuple[Axes, ...] | None
-    opens: dict[int | None, int]
-
-
-@dataclass(frozen=True)
-class Advice:
-    """What the sources say about every order.
-
-    Parameters
-    ----------
-    predictions : tuple of OrderPrediction
-        The six orders of r, c, z and the loader's own, the fewest opens first.
-    """
-
-    predictions: tuple[OrderPrediction, ...]
-
-    @property
-    def best(self) -> OrderPrediction:
-        """The prediction with the fewest opens; the order r, c, z where several are equal."""
-        return self.predictions[0]
 
 
 @dataclass(frozen=True)
@@ -177,19 +145,19 @@ class LoadPlan:
     @cached_property
     def order(self) -> NDArray[np.intp]:
         """Positions, in the order r, c, z with z fastest, of the tiles in load order."""
-        if self.group_by is not None:
-            return self._order(self.group_by)
-        if self.sources is not None:
-            return np.argsort(self._codes, kind="stable")
-        return np.arange(len(self))
+        return self._order_for(self.group_by)
 
-    def _order(self, group_by: Sequence[Axes]) -> NDArray[np.intp]:
+    def _order_for(self, group_by: tuple[Axes, ...] | None) -> NDArray[np.intp]:
+        if group_by is None:
+            if self.sources is not None:
+                return np.argsort(self._codes, kind="stable")
+            return np.arange(len(self))
         axes = [PLANES.index(axis) for axis in group_by]
         axes += [number for number in range(3) if number not in axes]
         return np.arange(len(self)).reshape(self.shape).transpose(axes).ravel()
 
     @cached_property
-    def _codes(self) -> NDArray[np.intp]:
+    def _codes(self) -> NDArray[np.int32]:
         """Number the sources by their first tile; each unknown one is a source of its own."""
         if self.sources is None:
             raise ValueError(
@@ -201,19 +169,24 @@ class LoadPlan:
             codes.setdefault(position if source is None else (source,), len(codes))
             for position, source in enumerate(self.sources)
         )
-        return np.fromiter(numbered, np.intp, len(self))
+        return np.fromiter(numbered, np.int32, len(self))
+
+    def _group_starts(self) -> NDArray[np.intp]:
+        """Return where in :attr:`order` each group begins."""
+        if self.group_by is not None:
+            lengths = dict(zip(PLANES, self.shape, strict=True))
+            size = len(self) // prod(lengths[axis] for axis in self.group_by)
+            return np.arange(0, len(self), size)
+        if self.sources is None:
+            return np.arange(len(self))
+        codes = self._codes[self.order]
+        return np.concatenate([[0], np.flatnonzero(np.diff(codes)) + 1])
 
     def positions_by_group(self) -> Iterator[NDArray[np.intp]]:
         """Yield, group after group, the positions of the tiles (see :attr:`order`)."""
         order = self.order
-        if self.group_by is not None:
-            lengths = dict(zip(PLANES, self.shape, strict=True))
-            size = len(self) // prod(lengths[axis] for axis in self.group_by)
-            return (order[start : start + size] for start in range(0, len(order), size))
-        if self.sources is None:
-            return (order[start : start + 1] for start in range(len(order)))
-        codes = self._codes[order]
-        return iter(np.split(order, np.flatnonzero(np.diff(codes)) + 1))
+        bounds = chain(map(int, self._group_starts()), [len(order)])
+        return (order[start:stop] for start, stop in pairwise(bounds))
 
     def groups(self) -> Iterator[tuple[TileKey, ...]]:
         """Yield the groups in load order: the tiles that share a value of every axis named.
@@ -238,62 +211,79 @@ class LoadPlan:
         ValueError
             If no source is known, or the cache size is below 1.
         """
-        if cache_size is not None and cache_size < 1:
-            raise ValueError(f"cache_size must be at least 1, or None for all; got {cache_size}")
-        return _misses(self._codes[self.order], [cache_size])[0]
+        _check_cache_size(cache_size)
+        return opens_of(self._codes[self.order], [cache_size])[0]
 
-    def advise(self, cache_sizes: Sequence[int | None] = (1, 2, 4, None)) -> Advice:
+    def advise(
+        self, cache_sizes: Sequence[int | None] = (1, 2, 4, None), *, workers: int = 4
+    ) -> Advice:
         """Predict the opens of every order from the sources alone.
+
+        For several workers the prediction rests on a model of the loader's own order: sources are
+        dealt to them in turn, and all go on in step, tile by tile. A cache that all threads share
+        then holds as little as it can of what is asked for next; threads that are not in step get
+        by with fewer opens. With a cache for each thread nothing depends on the step.
 
         Parameters
         ----------
         cache_sizes : sequence of int or None, optional
             See :meth:`predicted_opens`; orders are compared by the first. Default: 1, 2, 4 and
             all.
+        workers : int, optional
+            How many to predict the effect of. Default: 4.
 
         Raises
         ------
         ValueError
-            If no source is known.
+            If no source is known, or a number is below 1.
         """
+        sizes = tuple(cache_sizes)
+        for size in sizes:
+            _check_cache_size(size)
+        if workers < 1:
+            raise ValueError(f"workers must be at least 1; got {workers}")
         codes = self._codes
-        orders: list[tuple[tuple[Axes, ...] | None, NDArray[np.intp]]] = [
-            (axes, self._order(axes)) for axes in permutations(PLANES)
-        ]
-        orders.append((None, np.argsort(codes, kind="stable")))
-        predictions = [
-            OrderPrediction(
-                axes, dict(zip(cache_sizes, _misses(codes[order], cache_sizes), strict=True))
-            )
-            for axes, order in orders
-        ]
-        return Advice(tuple(sorted(predictions, key=lambda one: tuple(one.opens.values()))))
+
+        def predicted(axes: tuple[Axes, ...] | None) -> OrderPrediction:
+            asked = codes[self._order_for(axes)]
+            opens = dict(zip(sizes, opens_of(asked, sizes), strict=True))
+            return OrderPrediction(axes, opens, smallest_cache(asked))
+
+        orders = [*permutations(PLANES), None]
+        predictions = {axes: predicted(axes) for axes in orders}
+        plan = predictions.get(self.group_by) or predicted(self.group_by)
+        sources = int(codes.max()) + 1
+        return Advice(
+            tuple(sorted(predictions.values(), key=lambda one: tuple(one.opens.values()))),
+            plan,
+            self._predicted_of_workers(workers, sources, sizes),
+            len(self),
+            sources,
+        )
+
+    def _predicted_of_workers(
+        self, workers: int, sources: int, sizes: tuple[int | None, ...]
+    ) -> WorkersPrediction:
+        asked = np.sort(self._codes)
+        starts = np.searchsorted(asked, np.arange(sources))
+        shared = in_step(asked, starts, workers)
+        # Counted for one source kept, too, whatever was asked for: the verdict goes by it.
+        opens = opens_of(shared, [1, *sizes])
+        effect: Effect = "help"
+        if min(workers, sources) < 2:
+            effect = "idle"
+        elif opens[0] > sources:
+            effect = "thrash"
+        return WorkersPrediction(
+            workers,
+            sources,
+            dict(zip(sizes, opens[1:], strict=True)),
+            dict(zip(sizes, opens_of(in_turn(asked, starts, workers), sizes), strict=True)),
+            smallest_cache(shared),
+            effect,
+        )
 
 
-def _misses(codes: NDArray[np.intp], cache_sizes: Sequence[int | None]) -> list[int]:
-    """Count what least-recently-used caches of several sizes miss of a sequence of sources.
-
-    The caches are followed place by place, each for the whole sequence at once: a place takes
-    over what the place above it held one request earlier whenever that place, and so all above
-    it, did not hold what was asked for.
-    """
-    asked = codes[np.concatenate([[True], codes[1:] != codes[:-1]])]
-    # Sources are numbered from 0 without gaps.
-    counts: dict[int | None, int] = {None: int(codes.max()) + 1, 1: len(asked)}
-    wanted = max((size for size in cache_sizes if size is not None), default=1)
-    position = np.arange(len(asked))
-    missed = np.ones(len(asked), bool)
-    held = asked
-    for size in range(2, wanted + 1):
-        if counts[size - 1] == counts[None]:
-            counts[size] = counts[None]
-            continue
-        taken_over = np.maximum.accumulate(np.where(missed, position, 0))
-        held = _one_earlier(held)[taken_over]
-        missed &= asked != _one_earlier(held)
-        counts[size] = int(np.count_nonzero(missed))
-    return [counts[size] for size in cache_sizes]
-
-
-def _one_earlier(held: NDArray[np.intp]) -> NDArray[np.intp]:
-    return np.concatenate([[-1], held[:-1]])
+def _check_cache_size(cache_size: int | None) -> None:
+    if cache_size is not None and cache_size < 1:
+        raise ValueError(f"cache_size must be at least 1, or None for all; got {cache_size}")
