@@ -35,6 +35,11 @@ class Fault:
         self.looks = 0
         self._lock = threading.Lock()
 
+    @property
+    def met(self) -> bool:
+        """Whether anything came across it: by an open, or by a look before one."""
+        return bool(self.opens or self.looks)
+
     def on_open(self, path: Any) -> None:
         """Look on as a file is opened; what this raises, the open raises."""
 

@@ -18,8 +18,8 @@ They do not reach
 
 :func:`truncated`, and the answers of ``os.stat`` and its like, need the functions of the modules
 ``builtins``, ``io`` and ``os`` to be called by those names: a module that took ``open`` from there
-earlier, or calls ``io.FileIO``, has the whole file. :attr:`Fault.opens` says whether a fault was
-met.
+earlier, or calls ``io.FileIO``, has the whole file. :attr:`Fault.met` says whether a fault was met
+at all; who asks first whether a file is there may meet it without an open.
 """
 
 from __future__ import annotations
