@@ -53,6 +53,16 @@ class Image:
     def oracle(self) -> synth.Dataset:
         return self.dataset
 
+    @property
+    def raw(self) -> str:
+        """A file of all planes, one after another, without a header."""
+        return _stored(self, "raw")
+
+    @property
+    def npy(self) -> str:
+        """A .npy file of the 5-D array."""
+        return _stored(self, "npy")
+
     def tile(self, round, ch, zplane):
         return synth.tile(self.spec, self.fov, round, ch, zplane)
 
@@ -86,6 +96,16 @@ class Pixels:
         return self.array[
             extent.rounds.index(round), extent.chs.index(ch), extent.zplanes.index(zplane)
         ]
+
+
+@cache
+def _stored(image, kind):
+    path = Path(tempfile.mkdtemp(dir=scratch()), f"planes.{kind}")
+    if kind == "npy":
+        np.save(path, image.array)
+    else:
+        image.array.tofile(path)
+    return str(path)
 
 
 @cache

@@ -1,6 +1,7 @@
 """Whether the checks say of a fetcher what its entry in the zoo says of it."""
 
 import gc
+import traceback
 from dataclasses import dataclass
 from functools import cache
 
@@ -20,6 +21,8 @@ class Verdict:
     entry: Entry
     report: Report
     broken: bool
+    crash: str = ""
+    """What the checks themselves raised."""
 
     @property
     def caught(self) -> tuple[str, ...]:
@@ -53,6 +56,8 @@ class Verdict:
     @property
     def problems(self) -> tuple[str, ...]:
         """In what it is not as the entry says."""
+        if self.crash:
+            return (f"the checks raised {self.crash}",)
         found = [f"wrongly fails {name}: {self.report[name].message}" for name in self.wrong]
         if self.seen and not self.caught:
             expected = self.entry.by if self.report.has_oracle else self.entry.blind
@@ -68,6 +73,10 @@ def judge(name: str, oracle: bool) -> Verdict:
     """Check a fetcher of the zoo, once in a process."""
     broken = name in BROKEN
     entry = BROKEN[name] if broken else CORRECT[name]
+    crash = ""
+    # Whatever a fetcher reads is there before the checks look for files that it leaves.
+    for file in ("root", "raw", "npy"):
+        getattr(entry.image, file, None)
     try:
         report = check_fetcher(
             entry.make,
@@ -75,8 +84,12 @@ def judge(name: str, oracle: bool) -> Verdict:
             entry.oracle if oracle else None,
             deadline=entry.deadline,
         )
+    except Exception as error:
+        # That of the others is worth knowing all the same.
+        crash = "".join(traceback.format_exception(error))
+        report = Report((), entry.extent, 0, 0, oracle, 0, 0.0)
     finally:
         give_back()
         # Whatever else a fetcher has left open goes now, and not in the middle of the next.
         gc.collect()
-    return Verdict(entry, report, broken)
+    return Verdict(entry, report, broken, crash)

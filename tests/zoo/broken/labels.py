@@ -2,6 +2,7 @@
 
 import glob
 import os
+from dataclasses import replace
 from itertools import count
 
 import tifffile
@@ -22,6 +23,7 @@ FOVS = image(2, 2, 2, fovs=2, fov=1)
 
 TAKEN = "labels_are_honoured"
 ORDER = "order_does_not_matter"
+REPEAT = "tiles_repeat"
 UNKNOWN = "unknown_labels_are_refused"
 NAMES = "file_names_agree_with_labels"
 
@@ -265,10 +267,10 @@ class PairsAxesInsteadOfCrossingThem(Files):
 @sin(
     TAKEN,
     ORDER,
+    REPEAT,
     of=FLAT,
     also=[
         UNKNOWN,
-        "tiles_repeat",
         "tiles_do_not_share_state",
         "pickling_keeps_pixels",
         "errors_leave_nothing_behind",
@@ -287,6 +289,7 @@ class CursorIgnoresLabels(Files):
 @sin(
     TAKEN,
     ORDER,
+    REPEAT,
     of=FLAT,
     also=["tiles_repeat", "errors_leave_nothing_behind", "z_follows_the_zplane", UNKNOWN],
 )
@@ -340,3 +343,10 @@ class CopiesTheFirstChannelInOneRound(Memory):
     def __init__(self, image):
         super().__init__(image)
         self.array[2] = self.array[2, :1]
+
+
+@sin(TAKEN, "pixels_are_as_expected", of=FOVS, oracle=lambda: FOVS.tile, unseen=True)
+class HasOnlyTheFirstFovInMemory(Memory):
+    def __init__(self, image):
+        super().__init__(replace(image, fov=0))
+        self.fov = image.fov

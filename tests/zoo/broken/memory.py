@@ -1,6 +1,5 @@
 """Arrays that the fetcher still uses after it has returned them."""
 
-import os
 from functools import lru_cache
 
 import numpy as np
@@ -8,7 +7,7 @@ import tifffile
 
 from .._bases import Files, Memory, Stacks
 from .._entry import sin
-from .._images import image, scratch
+from .._images import image
 
 FLAT = image()
 STACK = image(layout="fov{fov}_r{r}_c{c}.tiff", inner="z")
@@ -81,9 +80,7 @@ class _Mapped(Memory):
 
     def __init__(self, image):
         super().__init__(image)
-        self.file = str(scratch() / f"{type(self).__name__}.npy")
-        if not os.path.exists(self.file):
-            np.save(self.file, self.array)
+        self.file = image.npy
         self.__setstate__(vars(self))
 
     def __getstate__(self):
@@ -97,12 +94,12 @@ class _Mapped(Memory):
         return self.array[self.index(fov, key)]
 
 
-@sin(PRIVATE, of=FLAT)
+@sin(PRIVATE, of=image(2, 3, 2))
 class MapsFilesWritable(_Mapped):
     mode = "r+"
 
 
-@sin(PRIVATE, of=FLAT)
+@sin(PRIVATE, of=image(2, 2, 3))
 class MapsFilesCopyOnWrite(_Mapped):
     mode = "c"
 

@@ -12,7 +12,7 @@ import tifffile
 
 from .._bases import Files, Memory, Stacks, Tile
 from .._entry import sin
-from .._images import image, scratch
+from .._images import image
 
 FLAT = image()
 SMALL = image(2, 2, 2)
@@ -199,8 +199,6 @@ class HasNoNameForOneSource(Memory):
 
 
 @sin(SOURCES, of=image(2, 2, 2), warns=True)
-class NamesTheFolderOfAnotherRun(Files):
+class NamesTheProgramThatReads(Files):
     def source(self, fov, r, c, z):
-        other = scratch() / "NamesTheFolderOfAnotherRun.tiff"
-        other.touch()
-        return str(other)
+        return __file__

@@ -11,7 +11,7 @@ from starfish_fetch import TileKey
 
 from .._bases import Fetcher, Files, Memory, Stacks, Tile
 from .._entry import sin
-from .._images import Pixels, graded, image, keys, scratch
+from .._images import Pixels, graded, image, keys
 
 FLAT = image()
 STACK = image(layout="fov{fov}_r{r}_c{c}.tiff", inner="z")
@@ -127,12 +127,12 @@ class ScalesByTheFirstTile(Memory):
 
 @sin(
     ORDER,
+    REPEAT,
     of=FLAT,
     also=[
         TAKEN,
         UNTOUCHED,
         "pixels_are_as_expected",
-        REPEAT,
         SHARED,
         AFTER,
         "failures_are_not_pixels",
@@ -148,7 +148,11 @@ class SubtractsTheTileBefore(Memory):
         return result.copy()
 
 
-@sin(ORDER, of=STACK, also=[TAKEN, REPEAT, SHARED, AFTER, "every_tile_can_be_had"])
+@sin(
+    ORDER,
+    of=STACK,
+    also=["unknown_labels_are_refused", TAKEN, REPEAT, SHARED, AFTER, "every_tile_can_be_had"],
+)
 class ReloadsOnlyWhenTheChannelChanges(Stacks):
     channel = volume = None
 
@@ -205,9 +209,7 @@ class _Raw(Fetcher):
     def __init__(self, image):
         super().__init__(image)
         self.number = {key: n for n, key in enumerate(keys(image.extent))}
-        self.file = scratch() / f"{type(self).__name__}.raw"
-        if not self.file.exists():
-            image.array.tofile(self.file)
+        self.file = image.raw
         self.count = image.array[0, 0, 0].nbytes
 
     def __getstate__(self):
@@ -250,7 +252,8 @@ class ThreadsShareOneBuffer(_Raw):
             raise KeyError(fov)
         with open(self.file, "rb") as file:
             file.seek(self.number[key] * self.count)
-            file.readinto(self.buffer)
+            if file.readinto(self.buffer) != self.count:
+                raise EOFError(self.file)
         return self.plane(self.buffer)
 
 
@@ -281,7 +284,11 @@ class InitialisesLazilyWithoutALock(_Raw):
         return self.volume[self.number[key]].copy()
 
 
-@sin(THREADS, of=LARGE, also=["every_tile_can_be_had"])
+@sin(
+    THREADS,
+    of=LARGE,
+    also=[AFTER, "unknown_labels_are_refused", "missing_files_are_errors", "every_tile_can_be_had"],
+)
 class NotesTheKeyBeforeThePixels(Files):
     thread_safe = True
     key = None

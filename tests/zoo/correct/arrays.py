@@ -4,7 +4,7 @@ import numpy as np
 
 from .._bases import Memory
 from .._entry import right
-from .._images import image, keys, scratch
+from .._images import image, keys
 
 FLAT = image()
 FOVS = image(2, 3, 2, fovs=(0, 2, 5), fov=2)
@@ -41,8 +41,7 @@ class EveryOtherPixelOfALargerArray(Memory):
 class _Npy(Memory):
     def __init__(self, image):
         super().__init__(image)
-        self.file = str(scratch() / f"{type(self).__name__}.npy")
-        np.save(self.file, self.array)
+        self.file = image.npy
         del self.array
 
 

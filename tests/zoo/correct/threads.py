@@ -7,7 +7,7 @@ import tifffile
 
 from .._bases import Memory, Stacks
 from .._entry import right
-from .._images import image, keys, scratch
+from .._images import image, keys
 
 FLAT = image()
 STACK = image(layout="fov{fov}_r{r}_c{c}.tiff", inner="z")
@@ -19,9 +19,7 @@ class ThreadsTakeTurns(Memory):
 
     def __init__(self, image):
         super().__init__(image)
-        self.file = scratch() / "ThreadsTakeTurns.raw"
-        if not self.file.exists():
-            self.array.tofile(self.file)
+        self.file = image.raw
         self.shape = self.array.shape[:3]
         del self.array
         self.handle = open(self.file, "rb")  # noqa: SIM115
