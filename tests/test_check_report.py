@@ -250,6 +250,7 @@ def changed(path: str, value: object) -> str:
         (changed("results.4.tiles.1", [1, 0, 7]), r"'results\[4\].tiles\[1\]' must be an object"),
         (changed("results.4.tiles.1.ch", 1.0), r"tiles\[1\].ch' must be an integer; got 1.0"),
         (changed("seed", None), "'seed' must be an integer; got None"),
+        (changed("seed", True), "'seed' must be an integer; got True"),
         (changed("tiles_read", -1), "'tiles_read' must be at least 0; got -1"),
         (changed("tiles_read", 13), "'tiles_read' must be at most 'tiles_in_extent', 12; got 13"),
         (changed("has_oracle", "yes"), "'has_oracle' must be true or false"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import textwrap
+import time
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -24,6 +25,7 @@ FEW = ("--only", "labels_are_honoured", "--only", "shapes_agree")
 
 FETCHERS = """
     import sys, time
+    from concurrent.futures import ThreadPoolExecutor
     from synth import Dataset
 
     def right():
@@ -48,6 +50,7 @@ FETCHERS = """
     def fails(): raise RuntimeError("no microscope")
     def exits(): sys.exit(0)
     def hangs(): time.sleep(60)
+    def hangs_in_a_pool(): ThreadPoolExecutor().submit(hangs).result()
 """
 
 
@@ -164,9 +167,12 @@ def test_a_fetcher_that_cannot_be_made_is_a_finding(data, factory, words):
     assert not result.stderr
 
 
-def test_the_process_ends_though_the_fetcher_does_not(data):
+@pytest.mark.parametrize("factory", ["hangs", "hangs_in_a_pool"])
+def test_the_process_ends_though_the_fetcher_does_not(data, factory):
     options = ("--only", "fetcher_can_be_made", "--deadline", 0.5)
-    result = in_process("check", "mine.py:hangs", "--like", "data", *options)
+    start = time.perf_counter()
+    result = in_process("check", f"mine.py:{factory}", "--like", "data", *options)
+    assert time.perf_counter() - start < 20
     assert result.returncode == 1
     assert "did not return" in result.stdout
 
@@ -332,12 +338,12 @@ def test_colours_at_a_terminal(told, data, monkeypatch):
 def test_nothing_quoted_steers_the_terminal(told, data, monkeypatch, terminal):
     bad = "r\x1b[2J\x07.tiff"
     told.report = report_of(
-        *(Result(f"is_{status}", "C1", status, bad, bad) for status in ("fail", "warn", "skip"))
+        *(Result(f"is_{status}", bad, status, bad, bad) for status in ("fail", "warn", "skip"))
     )
     shown = at_a_terminal(monkeypatch, 80) if terminal else None
     result = run("check", "data")
     text = shown.getvalue() if shown else result.stdout
-    assert text.count(r"\x1b[2J\x07") == 5
+    assert text.count(r"\x1b[2J\x07") == 7
     assert "\x1b" not in text
     assert "\x07" not in text
 

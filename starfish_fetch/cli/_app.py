@@ -14,7 +14,7 @@ from typing import Any, TextIO
 import click
 
 from starfish_fetch import __version__
-from starfish_fetch.cli._check import check
+from starfish_fetch.cli._check import Process, check
 from starfish_fetch.cli._demo_command import demo
 from starfish_fetch.cli._errors import Group, TerminatedError
 from starfish_fetch.cli._load import load
@@ -57,7 +57,12 @@ def run() -> None:
         raise TerminatedError
 
     signal.signal(signal.SIGTERM, terminate)
-    app(prog_name="starfish-fetch")
+    process = Process()
+    try:
+        app(prog_name="starfish-fetch", obj=process)
+    except SystemExit as end:
+        process.end(end.code if isinstance(end.code, int) else 0)
+        raise
 
 
 @contextmanager

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +23,36 @@ from starfish_fetch.progress import progress_bar
 if TYPE_CHECKING:
     from starfish_fetch.testing.report import Report
 
-__all__ = ["check"]
+__all__ = ["Process", "check"]
+
+
+@dataclass
+class Process:
+    """The process that runs one command.
+
+    Parameters
+    ----------
+    patience : float, optional
+        Seconds that threads may take to end after the command has. Default: all that they want,
+        as in any Python program.
+    """
+
+    patience: float | None = None
+
+    def end(self, status: int) -> None:
+        """See to it that the process ends with a status once patience is over."""
+        if self.patience is None:
+            return
+
+        def give_up() -> None:
+            for stream in (sys.stdout, sys.stderr):
+                with suppress(Exception):
+                    stream.flush()
+            os._exit(status)
+
+        timer = threading.Timer(self.patience, give_up)
+        timer.daemon = True
+        timer.start()
 
 
 @click.command(
@@ -114,6 +147,9 @@ def check(
     with asked("--only"):
         names = known(only, CHECKS) or tuple(CHECKS)
     reasons = _reasons(expected_failures, names)
+    if ctx.obj is not None:
+        # Nobody's thread that hangs, of a pool say, is to keep a check from ending.
+        ctx.obj.patience = 1.0
     if options["deadline"] is not None and not math.isfinite(options["deadline"]):
         raise click.UsageError(f"--deadline: {options['deadline']} is no number of seconds")
     if junit is not None and not junit.absolute().parent.is_dir():

@@ -42,7 +42,10 @@ def print_report(report: Report, *, ok: bool) -> None:
     if report.ok and not ok:
         out.print("With --strict, a warning is a failure.")
     if report.is_sample():
-        out.print("Not every tile was read; --exhaustive reads all that can be had.")
+        out.print(
+            "Not every tile was read; --exhaustive reads all of them, and a longer --deadline "
+            "leaves it time."
+        )
     if not report.has_oracle:
         out.print(
             "More is found where it is known which pixels to expect: give --like with a dataset "

@@ -252,7 +252,10 @@ class Report:
         ]
         ending = [self.summary()]
         if self.is_sample():
-            ending.append("Not every tile was read; exhaustive=True reads all that can be had.")
+            ending.append(
+                "Not every tile was read; exhaustive=True reads all of them, and a longer deadline "
+                "leaves it time."
+            )
         return printable(
             "\n\n".join(filter(None, [*blocks, "\n".join(skipped), "\n".join(ending)]))
         )
