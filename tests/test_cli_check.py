@@ -108,6 +108,7 @@ def test_help_shows_an_example():
     result = run("check", "--help")
     assert result.exit_code == 0
     assert "starfish-fetch check my_fetcher.py:make --like data" in result.stdout
+    assert f"[default: {kit.DEADLINE:g}" in " ".join(result.stdout.split())
 
 
 def test_a_right_fetcher(data):

@@ -82,7 +82,7 @@ class Process:
     "--deadline",
     type=click.FloatRange(min=0, min_open=True),
     metavar="S",
-    help="Seconds after which it ends, whatever the fetcher does.",
+    help="Seconds after which it ends, whatever the fetcher does.  [default: 60]",
 )
 @click.option("--exhaustive", is_flag=True, help="Read every tile, of a large image too.")
 @click.option(
