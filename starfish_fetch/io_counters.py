@@ -1,66 +1,99 @@
-"""How many bytes this process, or this thread of it, has read: the operating system's own count."""
+"""How many bytes this process, or one thread of it, has read: the operating system's own count."""
 
 from __future__ import annotations
 
 import os
+import threading
 
-__all__ = ["PATHS", "IoCounter"]
+__all__ = ["PATHS", "ThreadCounter", "read_by_process"]
 
 _OF_PROCESS = "/proc/self/io"
 _OF_THREAD = "/proc/thread-self/io"
 
 PATHS = frozenset((_OF_PROCESS, _OF_THREAD))
-"""What is opened to have them."""
+"""What is opened to look at the counters: no data."""
 
 _FIRST = b"rchar: "
 
+_looked = 0
+_lock = threading.Lock()
 
-class IoCounter:
-    """The bytes that ``read``, ``pread`` and their kin have returned: what Linux calls ``rchar``.
 
-    From files, pipes and terminals, out of the page cache or not. What is read through a memory
-    map, or by another process, is not in it. Looking at the counter is itself counted, once it is
-    over, and subtracted here.
+def read_by_process() -> int | None:
+    """Return the bytes that this process has read so far, in threads that have ended too.
 
-    Parameters
-    ----------
-    of_thread : bool, optional
-        Whether to count the calling thread alone; it must then be the only one that looks.
-        Default: False, all threads, those included that have ended.
+    What ``read``, ``pread`` and their kin have returned, from files, pipes and terminals, out of
+    the page cache or not: what Linux calls ``rchar``. What is read through a memory map, or by
+    another process, is not in it, nor what this module reads itself. Only differences mean
+    anything.
+
+    Returns
+    -------
+    int or None
+        None where the operating system does not count.
 
     Examples
     --------
     >>> import tempfile
     >>> with tempfile.TemporaryFile() as file:
     ...     _ = file.write(bytes(1000)), file.flush()
-    ...     counter = IoCounter()
-    ...     before = counter.read()
+    ...     before = read_by_process()
     ...     _ = os.pread(file.fileno(), 1000, 0)
-    ...     after = counter.read()
+    ...     after = read_by_process()
     >>> before is None or after - before == 1000
     True
     """
+    descriptor = _open(_OF_PROCESS)
+    if descriptor is None:
+        return None
+    before = _looked
+    try:
+        content = _look(descriptor)
+    finally:
+        os.close(descriptor)
+    return None if content is None else _rchar(content) - before
 
-    def __init__(self, *, of_thread: bool = False) -> None:
-        self._path = _OF_THREAD if of_thread else _OF_PROCESS
-        self.overhead = 0
-        """Bytes that looking has added to the counter so far."""
 
-    def read(self) -> int | None:
-        """Return the bytes read so far; None where the operating system does not count."""
-        try:
-            # Opened anew: the process may have been forked since, or the thread be another.
-            descriptor = os.open(self._path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
-        except OSError:
+class ThreadCounter:
+    """Counts the same in the thread that makes it, which is to use it and to let go of it soon."""
+
+    def __init__(self) -> None:
+        self._descriptor = _open(_OF_THREAD)
+        self._before: int | None = None
+        self.since()
+
+    def since(self) -> int | None:
+        """Return the bytes that the thread has read since the last time; None if nobody counts."""
+        content = None if self._descriptor is None else _look(self._descriptor)
+        if content is None:
             return None
-        try:
-            content = os.read(descriptor, 4096)
-        except OSError:
-            return None
-        finally:
-            os.close(descriptor)
-        if not content.startswith(_FIRST):
-            return None
-        count = int(content.split(maxsplit=2)[1]) - self.overhead
-        self.overhead += len(content)
-        return count
+        now, before = _rchar(content), self._before
+        self._before = now + len(content)
+        return None if before is None else now - before
+
+    def __del__(self) -> None:
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+
+
+def _open(path: str) -> int | None:
+    try:
+        return os.open(path, os.O_RDONLY)
+    except OSError:
+        return None
+
+
+def _look(descriptor: int) -> bytes | None:
+    """Return what a file of counters says; looking is itself counted, once it is over."""
+    global _looked
+    try:
+        content = os.pread(descriptor, 4096, 0)
+    except OSError:
+        return None
+    with _lock:
+        _looked += len(content)
+    return content if content.startswith(_FIRST) else None
+
+
+def _rchar(content: bytes) -> int:
+    return int(content.split(maxsplit=2)[1])

@@ -26,6 +26,7 @@ from starfish_fetch.place import Placer, StackArray, WiderDtypeError
 from starfish_fetch.plan import LoadPlan
 from starfish_fetch.sources import sources_of
 from starfish_fetch.threads import run_batches
+from starfish_fetch.tracing import watched
 from starfish_fetch.verify import PhysicalCoordinates, TileVerifier, as_array
 
 __all__ = ["Loader", "OnError"]
@@ -179,9 +180,10 @@ class Loader:
             return self._verifier.physical()
         verifier = TileVerifier(self._tile_shape, self.window, self._planes)
         order = self.plan.order
+        get_tile = watched(self.fetcher.get_tile, "get_tile")
         for position, labels in zip(order.tolist(), self.plan.labels(order), strict=True):
             try:
-                tile = self.fetcher.get_tile(self.extent.fov, *labels)
+                tile = get_tile(self.extent.fov, *labels)
                 verifier.coordinates(tile.coordinates, position, labels)
             except Exception as error:
                 self._annotate(error, labels)
@@ -191,7 +193,8 @@ class Loader:
     def extras(self, key: TileKey) -> Mapping[str, Any]:
         """Return what a tile says of itself beside its pixels."""
         try:
-            return getattr(self.fetcher.get_tile(self.extent.fov, *key), "extras", None) or {}
+            tile = watched(self.fetcher.get_tile, "get_tile")(self.extent.fov, *key)
+            return getattr(tile, "extras", None) or {}
         except Exception as error:
             self._annotate(error, key)
             raise
@@ -303,7 +306,7 @@ class Loader:
 
     def _load_each(self, batch: Positions, run: _Run) -> None:
         placer, stop, fill, advance = run
-        get_tile, fov = self.fetcher.get_tile, self.extent.fov
+        get_tile, fov = watched(self.fetcher.get_tile, "get_tile"), self.extent.fov
         declared, shape = self.extent.tile_shape, self.window.shape
         verifier, placed, whole_tile = self._verifier, self._stack.placed, self._whole_tile
         tile_class, make_reader = None, None

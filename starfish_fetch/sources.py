@@ -8,6 +8,7 @@ from typing import Any
 from starfish_fetch.contract import TileFetcher
 from starfish_fetch.errors import note_tile
 from starfish_fetch.plan import LoadPlan
+from starfish_fetch.tracing import watched
 
 __all__ = ["sources_of"]
 
@@ -41,6 +42,7 @@ def sources_of(
     source = getattr(fetcher, "source", None)
     if not callable(source) or getattr(source, "__func__", None) is TileFetcher.source:
         return None
+    source = watched(source, "source")
     sources: list[Hashable | None] = []
     # Fetchers make the name anew for each tile; one of each is enough to keep.
     names: dict[Hashable | None, Hashable | None] = {}

@@ -160,7 +160,7 @@ def test_bytes_read_is_what_was_read_in_any_thread(tmp_path):
 
 
 def test_bytes_read_without_counters_is_nan(monkeypatch):
-    monkeypatch.setattr("starfish_fetch.testing.asv._IO_COUNTERS", "/nowhere/io")
+    monkeypatch.setattr("starfish_fetch.io_counters._OF_PROCESS", "/nowhere/io")
     done = []
     assert math.isnan(bytes_read(lambda: done.append(1)))
     assert done == [1]

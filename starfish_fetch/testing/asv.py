@@ -11,6 +11,7 @@ from itertools import permutations
 from typing import Any, ClassVar
 
 from starfish_fetch.axes import Axes, Extent
+from starfish_fetch.io_counters import read_by_process
 from starfish_fetch.stack import ImageStack
 from starfish_fetch.tracing import trace
 
@@ -27,8 +28,6 @@ _BENCHMARKS = (
     "track_get_tile_calls",
     "track_bytes_read",
 )
-_IO_COUNTERS = "/proc/self/io"
-_FIRST_COUNTER = b"rchar: "
 
 
 def group_by_of(order: str) -> tuple[Axes, ...] | None:
@@ -73,27 +72,10 @@ def bytes_read(action: Callable[[], object]) -> float:
     >>> count == 1000 or math.isnan(count)
     True
     """
-    before = _io_counters()
+    before = read_by_process()
     action()
-    if before is None:
-        return math.nan
-    after = _io_counters()
-    assert after is not None
-    # Reading the counters is itself counted, once it is over.
-    return float(_rchar(after) - _rchar(before) - len(before))
-
-
-def _io_counters() -> bytes | None:
-    try:
-        with open(_IO_COUNTERS, "rb", buffering=0) as file:
-            content: bytes = file.read(4096)
-    except OSError:
-        return None
-    return content if content.startswith(_FIRST_COUNTER) else None
-
-
-def _rchar(content: bytes) -> int:
-    return int(content.split(maxsplit=2)[1])
+    after = read_by_process()
+    return math.nan if before is None or after is None else float(after - before)
 
 
 class _CountingFetcher:

@@ -32,12 +32,12 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.machinery import all_suffixes
 from stat import S_ISDIR, S_ISLNK
 from typing import Any
 
 from starfish_fetch.testing._faulty_tiles import FaultyFetcher, failing, slow_tiles
 from starfish_fetch.testing._interception import Fault, active
+from starfish_fetch.tracing import is_data
 
 __all__ = [
     "Fault",
@@ -55,7 +55,6 @@ StrPath = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 _Identity = tuple[int, int, int, int]
 
 _COPIED_AT_ONCE = 1 << 20
-_CODE = tuple(all_suffixes())
 _stat = os.stat
 
 
@@ -195,8 +194,7 @@ class _SlowOpens(Fault):
 
     def on_open(self, path: Any) -> None:
         name = os.path.abspath(os.fsdecode(path))
-        # What is imported on the way is no data; a compiled file is named after a temporary one.
-        if name.endswith(_CODE) or f"{os.sep}__pycache__{os.sep}" in name:
+        if not is_data(name):
             return
         if self._under is None or name.startswith(self._under):
             self._opened()
