@@ -8,7 +8,7 @@ from typing import Literal
 
 from starfish_fetch.axes import Axes
 
-__all__ = ["Advice", "Effect", "OrderPrediction", "WorkersPrediction", "order_name"]
+__all__ = ["OWN_ORDER", "Advice", "Effect", "OrderPrediction", "WorkersPrediction", "order_name"]
 
 Effect = Literal["help", "thrash", "idle"]
 """What several workers do to a load.
@@ -22,6 +22,8 @@ Effect = Literal["help", "thrash", "idle"]
 ``idle``
     There are not two groups to divide.
 """
+
+OWN_ORDER = "the loader's own order (group_by=None)"
 
 
 def order_name(group_by: Sequence[Axes | str] | None) -> str:
@@ -203,9 +205,7 @@ class Advice:
 
 
 def _in_words(prediction: OrderPrediction) -> str:
-    if prediction.group_by is None:
-        return "the loader's own order (group_by=None)"
-    return ",".join(prediction.group_by)
+    return OWN_ORDER if prediction.group_by is None else prediction.order
 
 
 def _times(opens: int, sources: int) -> str:

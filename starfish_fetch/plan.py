@@ -211,8 +211,14 @@ class LoadPlan:
         ValueError
             If no source is known, or the cache size is below 1.
         """
-        _check_cache_size(cache_size)
-        return opens_of(self._codes[self.order], [cache_size])[0]
+        return self.predicted_of([cache_size])[0]
+
+    def predicted_of(self, cache_sizes: Sequence[int | None]) -> list[int]:
+        """Return :meth:`predicted_opens` for several sizes at once."""
+        for size in cache_sizes:
+            if size is not None and size < 1:
+                raise ValueError(f"cache_size must be at least 1, or None for all; got {size}")
+        return opens_of(self._codes[self.order], cache_sizes)
 
     def advise(
         self, cache_sizes: Sequence[int | None] = (1, 2, 4, None), *, workers: int = 4
@@ -238,8 +244,8 @@ class LoadPlan:
             If no source is known, or a number is below 1.
         """
         sizes = tuple(cache_sizes)
-        for size in sizes:
-            _check_cache_size(size)
+        if not sizes or any(size is not None and size < 1 for size in sizes):
+            raise ValueError(f"cache_sizes are at least 1, or None for all; got {sizes}")
         if workers < 1:
             raise ValueError(f"workers must be at least 1; got {workers}")
         codes = self._codes
@@ -282,8 +288,3 @@ class LoadPlan:
             smallest_cache(shared),
             effect,
         )
-
-
-def _check_cache_size(cache_size: int | None) -> None:
-    if cache_size is not None and cache_size < 1:
-        raise ValueError(f"cache_size must be at least 1, or None for all; got {cache_size}")

@@ -7,7 +7,7 @@ from os import PathLike
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from starfish_fetch.advice import Advice, OrderPrediction
+from starfish_fetch.advice import OWN_ORDER, Advice, OrderPrediction
 from starfish_fetch.axes import Axes, Extent
 
 if TYPE_CHECKING:
@@ -154,15 +154,23 @@ class LoadProfile:
 
     @property
     def sentence(self) -> str:
-        """Which order to use and what the worst costs, as measured, in plain words.
+        """Which order is the fastest and what the slowest costs, as measured, in plain words.
 
         Seconds are medians. What else might help is :attr:`Advice.sentence`.
         """
         best, worst = self.best, self.worst
-        text = f"Fastest is {best.order}: {best.median_seconds:.3g} s and {_opens(best)}"
-        if len(self.rows) > 1:
-            text += f"; slowest is {worst.order}: {worst.median_seconds:.3g} s and {_opens(worst)}"
-        return text + "."
+        if len(self.rows) == 1:
+            return f"{_in_words(best)} takes {best.median_seconds:.3g} s: {_opens(best)}."
+        alike = len({(row.opens, row.sources) for row in self.rows}) == 1
+        if alike and min(worst.seconds) <= max(best.seconds):
+            return (
+                f"The order makes no difference that can be told: {_opens(best)} in each, "
+                f"{best.median_seconds:.3g} to {worst.median_seconds:.3g} s."
+            )
+        return (
+            f"Fastest is {_in_words(best)}: {best.median_seconds:.3g} s, {_opens(best)}; slowest "
+            f"is {_in_words(worst)}: {worst.median_seconds:.3g} s, {_opens(worst)}."
+        )
 
     def row(self, order: str) -> OrderProfile:
         """Return what was measured of one order.
@@ -236,9 +244,14 @@ class LoadProfile:
         return figure
 
 
+def _in_words(row: OrderProfile) -> str:
+    return OWN_ORDER if row.group_by is None else row.order
+
+
 def _opens(row: OrderProfile) -> str:
-    files = "1 file" if row.sources == 1 else f"{row.sources:,} files"
     if not row.opens:
-        return "no file that is seen to be opened"
-    times = "once" if row.opens == 1 else f"{row.opens:,} times"
-    return f"{files} opened {times}"
+        return "no file seen to be opened"
+    files = "1 file" if row.sources == 1 else f"{row.sources:,} files"
+    if row.reopens:
+        return f"{files} opened {row.opens:,} times"
+    return f"{files} opened once" + (" each" if row.sources > 1 else "")
