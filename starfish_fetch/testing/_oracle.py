@@ -46,7 +46,8 @@ class Oracle:
         self._expected = expected
         self._extent = extent
         self._takes_fov = _takes_fov(expected)
-        self._keys: dict[bytes, TileKey] | None = None
+        self._tiles: dict[int, dict[bytes, TileKey]] = {}
+        self._fovs: list[int] | None = None
         self.coordinates = coordinates
         self.error: Exception | None = None
         """What the oracle raised, if it did: nobody else's fault."""
@@ -73,7 +74,9 @@ class Oracle:
 
     def other_fovs(self) -> list[int]:
         """Return labels of fields of view beside the extent's that the oracle knows."""
-        known = []
+        if self._fovs is not None:
+            return self._fovs
+        known = self._fovs = []
         for step in (1, -1) if self._takes_fov else ():
             try:
                 self.pixels(self._first, self._extent.fov + step)
@@ -86,26 +89,32 @@ class Oracle:
     def _first(self) -> TileKey:
         return TileKey(self._extent.rounds[0], self._extent.chs[0], self._extent.zplanes[0])
 
-    def find(self, seen: Pixels) -> TileKey | None:
-        """Return the tile that has these pixels, unless that may be chance."""
-        if self._keys is None:
-            self._keys = {}
-            as_float = seen.dtype.newbyteorder("=") != self.pixels(self._first).dtype.newbyteorder(
-                "="
-            )
-            for key, pixels in self._some(_MOST_COMPARED):
-                seen_so = look(to_float32(pixels) if as_float else pixels)
-                if seen_so.telling:
-                    self._keys.setdefault(seen_so.digest, key)
-            self._as_float = as_float
-        if self._as_float:
-            try:
-                seen = to_float32(seen)
-            except TypeError:
-                return None
-        return self._keys.get(look(seen).digest)
+    def find(self, seen: Pixels) -> tuple[int, TileKey] | None:
+        """Return the field of view and tile that have these pixels, unless that may be chance."""
+        own = self.pixels(self._first).dtype
+        as_float = seen.dtype.newbyteorder("=") != own.newbyteorder("=")
+        try:
+            digest = look(to_float32(seen) if as_float else seen).digest
+        except TypeError:
+            return None
+        for fov in (self._extent.fov, *self.other_fovs()):
+            key = self._tiles_of(fov, as_float=as_float).get(digest)
+            if key is not None:
+                return fov, key
+        return None
 
-    def _some(self, most: int) -> Iterator[tuple[TileKey, Pixels]]:
+    def _tiles_of(self, fov: int, *, as_float: bool) -> dict[bytes, TileKey]:
+        """Return the tiles of a field of view that tell, by their digest."""
+        tiles = self._tiles.get(fov)
+        if tiles is None:
+            tiles = self._tiles[fov] = {}
+            for key, pixels in self._some(_MOST_COMPARED, fov):
+                seen = look(to_float32(pixels) if as_float else pixels)
+                if seen.telling:
+                    tiles.setdefault(seen.digest, key)
+        return tiles
+
+    def _some(self, most: int, fov: int | None = None) -> Iterator[tuple[TileKey, Pixels]]:
         extent = self._extent
         keys = [TileKey(*key) for key in product(extent.rounds, extent.chs, extent.zplanes)]
         rows, columns = extent.tile_shape.values()
@@ -113,7 +122,7 @@ class Oracle:
         if len(keys) > most:
             keys = sorted(random.Random(0).sample(keys, most))
         for key in keys:
-            yield key, self.pixels(key)
+            yield key, self.pixels(key, fov)
 
     def some(self) -> Iterator[tuple[TileKey, Pixels]]:
         """Return a few tiles, for what takes long with each."""

@@ -95,12 +95,14 @@ class Difference:
     text: str
     found: TileKey | None = None
     """The tile whose pixels they are."""
+    fov: int | None = None
+    """Its field of view, if that is known."""
 
 
 def explain(
     seen: Pixels,
     expected: Pixels,
-    find: Callable[[Pixels], TileKey | None],
+    find: Callable[[Pixels], tuple[int, TileKey] | None],
     others: Callable[[], Iterator[tuple[TileKey, Pixels]]],
 ) -> Difference:
     """Say what pixels are that are not those expected.
@@ -110,7 +112,7 @@ def explain(
     seen, expected : ndarray
         2-D, of one shape.
     find : callable
-        Returns the tile of which pixels are, or None.
+        Returns the field of view and the tile that has pixels, or None.
     others : callable
         Some other tiles, whose pixels these may be after a change.
     """
@@ -119,7 +121,7 @@ def explain(
         return Difference("blank", text)
     found = find(seen)
     if found is not None:
-        return Difference("label", "", found)
+        return Difference("label", "", found[1], found[0])
     changed = _orientation(seen, expected)
     if changed is not None:
         return Difference("orientation", changed)

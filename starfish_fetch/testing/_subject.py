@@ -6,10 +6,9 @@ import math
 import os
 import random
 import sys
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import count
 from pathlib import Path
 from time import perf_counter
@@ -133,14 +132,19 @@ class Subject:
         self.count = len(extent.rounds) * len(extent.chs) * len(extent.zplanes)
         most = max(12, min(_MOST_TILES, _MOST_BYTES // (4 * math.prod(self.shape))))
         self.keys = sample(extent, self.count if exhaustive else most, self.rng)
+        self._few_keys = self._choose_few()
         self._exhaustive = exhaustive
         self._seconds = seconds
         self._caches: list[Callable[[], object]] = []
         self._now: TileKey | None = None
         self._hanging = 0
         self._surveyed = False
+        self._repeatable: bool | None = None
+        self._orderly: bool | None = None
+        self._answers: dict[TileKey, Broken | Pixels] = {}
         self.seen: dict[TileKey, Seen] = {}
-        self.fetcher_error: Broken | None = None
+        self.cannot_make = False
+        self._held: list[ExitStack] = []
         self.opened_by_tile: dict[TileKey, frozenset[str]] = {}
 
     # -- Calling what is under test ----------------------------------------------------------
@@ -170,11 +174,13 @@ class Subject:
         for clear in self._caches:
             with suppress(Exception):
                 clear()
+        self.cannot_make = True  # until it has returned
         try:
             fetcher = self.call("make_fetcher()", self._make_fetcher)
-        except Broken as error:
-            self.fetcher_error = error
+        except Broken:
+            self.cannot_make = False
             raise
+        self.cannot_make = False
         self._remember_caches(fetcher)
         return fetcher
 
@@ -199,10 +205,37 @@ class Subject:
         NotChecked
             If none can be made, which another check says.
         """
+        if self.cannot_make:
+            raise NotChecked("no fetcher could be made")
         try:
-            return Session(self)
+            session = Session(self)
         except Broken:
             raise NotChecked("no fetcher could be made") from None
+        if not callable(getattr(session.fetcher, "get_tile", None)):
+            raise NotChecked("what make_fetcher() returned is no fetcher")
+        return session
+
+    @contextmanager
+    def held(self, context: AbstractContextManager[_T]) -> Iterator[_T]:
+        """Enter a context that others would notice, so that it ends even if its thread hangs."""
+        stack = ExitStack()
+        self._held.append(stack)
+        try:
+            yield stack.enter_context(context)
+        finally:
+            stack.close()
+            if stack in self._held:
+                self._held.remove(stack)
+
+    def let_go(self) -> None:
+        """End the contexts of a thread that hangs."""
+        for stack in reversed(self._held):
+            with suppress(Exception):
+                stack.pop_all().close()
+        if self._held:
+            # It was made under a fault, and may be made without.
+            self.cannot_make = False
+        self._held.clear()
 
     # -- What all tiles look like ------------------------------------------------------------
 
@@ -278,8 +311,7 @@ class Subject:
         if sum(other.difference is not None for other in self.seen.values()) < _MOST_EXPLAINED:
             seen.difference = explain(pixels, expected, self.oracle.find, self.oracle.some)
 
-    @cached_property
-    def _few_keys(self) -> frozenset[TileKey]:
+    def _choose_few(self) -> frozenset[TileKey]:
         keys = self.keys
         if len(keys) <= _FEW:
             return frozenset(keys)
@@ -322,27 +354,48 @@ class Subject:
     def changed(self, key: TileKey, data: Any) -> bool:
         """Return whether what ``tile_data`` returned is not what it was."""
         before = self.seen[key].look
-        if type(data) is not np.ndarray or data.shape != self.shape or before is None:
+        if _unusual(data) or data.shape != self.shape or before is None:
             return True
         return look(np.array(data, order="C")).digest != before.digest
 
-    @cached_property
+    @property
     def repeatable(self) -> bool:
-        """Whether a fresh fetcher asked for a few tiles in the same order gives the same pixels."""
-        for _ in range(2):
-            session = self.fresh()
-            for key in self.few:
-                try:
-                    if self.changed(key, session.read(key)):
-                        return False
-                except Broken:
-                    return False
-        return True
+        """Whether two fresh fetchers give the same pixels for the same requests in one order."""
+        if self._repeatable is None:
+            first, second = (self._digests(self.few) for _ in range(2))
+            self._repeatable = first == second
+        return self._repeatable
 
-    def require_repeatable(self) -> None:
+    def _digests(self, keys: Iterable[TileKey]) -> list[bytes | str]:
+        """Return what a fresh fetcher gives for some tiles, one after another."""
+        session = self.fresh()
+        digests: list[bytes | str] = []
+        for key in keys:
+            try:
+                data = session.read(key)
+            except Broken as error:
+                digests.append(type(error.error).__name__)
+                continue
+            digests.append(_unusual(data) or look(data).digest)
+        return digests
+
+    @property
+    def orderly(self) -> bool:
+        """Whether a few tiles, asked for alone, are what they were among all others."""
+        if self._orderly is None:
+            looks = self.looks
+            known: list[bytes | str] = [looks[key].digest for key in self.few]
+            self._orderly = self._digests(self.few) == known
+        return self._orderly
+
+    def require_repeatable(self, *, in_any_order: bool = True) -> None:
         """Raise NotChecked if pixels change by themselves: a check of what changes them is moot."""
         if not self.repeatable:
             raise NotChecked("the pixels change from one fetcher to the next; see tiles_repeat")
+        if in_any_order and not self.orderly:
+            raise NotChecked(
+                "the pixels depend on what was asked for before; see order_does_not_matter"
+            )
 
     # -- Labels that do not exist --------------------------------------------------------------
 
@@ -352,38 +405,51 @@ class Subject:
         looks = self.looks
         return next((key for key in reversed(self.few) if looks[key].telling), self.few[-1])
 
-    @cached_property
+    @property
     def strangers(self) -> dict[str, dict[str, TileKey]]:
-        """Labels outside the extent for each axis: ``next``, ``gap``, ``far`` and ``before``."""
+        """Labels outside the extent for each axis, by how they lie to those that exist.
+
+        ``next``, ``gap``, ``far`` and ``before`` stand beside the last of the few tiles, ``on``
+        just beyond the end beside the first, where the next pixels in a file are another's.
+        """
         found: dict[str, dict[str, TileKey]] = {}
-        base = self.strangers_base._asdict()
+        base, first = self.strangers_base._asdict(), self.few[0]._asdict()
         names = ("round", "ch", "zplane")
         axes = self.extent.rounds, self.extent.chs, self.extent.zplanes
         for name, labels in zip(names, axes, strict=True):
-            inside = set(labels)
+            gap = next(label for label in count(labels[0]) if label not in set(labels))
             wanted = {"next": labels[-1] + 1, "far": _far(labels), "before": labels[0] - 1}
-            gap = next((label for label in count(labels[0]) if label not in inside), None)
-            if gap is not None and gap < labels[-1]:
+            if gap < labels[-1]:
                 wanted["gap"] = gap
             found[name] = {
                 which: TileKey(**{**base, name: label}) for which, label in wanted.items()
             }
+            found[name]["on"] = TileKey(**{**first, name: labels[-1] + 1})
         return found
 
-    @cached_property
+    @property
     def answers(self) -> dict[TileKey, Broken | Pixels]:
         """What asking for each label outside of the extent gave: an error, or an array."""
-        answers: dict[TileKey, Broken | Pixels] = {}
-        session = self.fresh()
-        for by_kind in self.strangers.values():
-            for key in by_kind.values():
-                try:
-                    data = session.read(key)
-                except Broken as error:
-                    answers[key] = error
-                    continue
-                answers[key] = np.array(data) if np.shape(data) == self.shape else np.empty((0, 0))
-        return answers
+        session = None
+        for key in (key for by_kind in self.strangers.values() for key in by_kind.values()):
+            if key in self._answers:
+                continue
+            if session is None:
+                session = self.fresh()
+                # What stands in for an error is, as often as not, the tile before.
+                with suppress(Broken):
+                    session.read(self.strangers_base)
+            # Who comes after a call that did not return does not wait for it again.
+            what = f"get_tile of {self.named(key)}"
+            self._answers[key] = Broken(what, TimeoutError("it did not return in time"))
+            try:
+                data = session.read(key)
+            except Broken as error:
+                self._answers[key] = error
+                continue
+            there = np.shape(data) == self.shape
+            self._answers[key] = np.array(data) if there else np.empty((0, 0))
+        return self._answers
 
     # -- Files -----------------------------------------------------------------------------------
 

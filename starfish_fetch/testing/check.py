@@ -172,6 +172,8 @@ class _Runner:
                 )
             else:
                 outcome.late = True
+            if outcome.hanging is not None or outcome.late:
+                self._subject.let_go()
             # The tile that hangs is known now; the survey goes on without it.
             if outcome.hanging is None or not self._subject.hung(outcome.hanging):
                 break

@@ -7,6 +7,7 @@ import mmap
 import sys
 import tracemalloc
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -122,8 +123,7 @@ def check_memory_is_bounded(subject: Subject) -> Iterator[Finding]:
     nbytes = subject.reference(subject.few[0]).nbytes
     if tracemalloc.is_tracing():
         raise NotChecked("memory is traced already")
-    tracemalloc.start()
-    try:
+    with subject.held(_traced_memory()):
         session = subject.fresh()
         half = len(keys) // 2
         for key in keys[:half]:
@@ -136,8 +136,6 @@ def check_memory_is_bounded(subject: Subject) -> Iterator[Finding]:
         if growth >= _SHARE * read:
             gc.collect()
             growth = _kept(nbytes) - first
-    finally:
-        tracemalloc.stop()
     if growth >= _SHARE * read:
         yield Finding(
             f"After {len(keys) - half} more tiles of {nbytes} bytes were read and dropped, the "
@@ -145,6 +143,15 @@ def check_memory_is_bounded(subject: Subject) -> Iterator[Finding]:
             "Give caches a limit: functools.lru_cache(maxsize=1) keeps one file.",
             tuple(keys[half:]),
         )
+
+
+@contextmanager
+def _traced_memory() -> Iterator[None]:
+    tracemalloc.start()
+    try:
+        yield
+    finally:
+        tracemalloc.stop()
 
 
 def _kept(nbytes: int) -> int:

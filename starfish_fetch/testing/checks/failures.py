@@ -111,20 +111,33 @@ def _other_fov(subject: Subject) -> Iterator[Finding]:
 def check_missing_files_are_errors(subject: Subject) -> Iterator[Finding]:
     """A tile whose file is missing is an exception."""
     key, files = _key_with_files(subject)
-    try:
-        with faults.missing(*files) as fault:
-            data = subject.fresh().read(key)
-    except (Broken, NotChecked):
-        return
-    if not fault.opens:
+    met = False
+    before = subject.few[0]
+    for with_another in (False, True):
+        # What stands in for an error is, as often as not, the tile before.
+        if with_another and subject.opened(before) & set(files):
+            break
+        session = subject.fresh() if with_another else None
+        if session is not None:
+            session.read(before)
+        try:
+            with subject.held(faults.missing(*files)) as fault:
+                data = (session or subject.fresh()).read(key)
+        except (Broken, NotChecked):
+            met = met or fault.met
+            continue
+        met = met or fault.met
+        if fault.met and subject.changed(key, data):
+            yield Finding(
+                f"{subject.named(key)} was read while {Path(files[0]).name!r} could not be found: "
+                f"tile_data() returned {_words(data)} instead of an exception.",
+                "Let FileNotFoundError out; ImageStack.load(on_error='fill') is how to go on "
+                "without.",
+                (key,),
+            )
+            return
+    if not met:
         raise NotChecked("its files are not opened anew for a fresh fetcher")
-    if subject.changed(key, data):
-        yield Finding(
-            f"{subject.named(key)} was read while {Path(files[0]).name!r} could not be found: "
-            f"tile_data() returned {_words(data)} instead of an exception.",
-            "Let FileNotFoundError out; ImageStack.load(on_error='fill') is how to go on without.",
-            (key,),
-        )
 
 
 def _key_with_files(subject: Subject) -> tuple[TileKey, list[str]]:
@@ -148,15 +161,16 @@ def check_truncated_files_are_errors(subject: Subject) -> Iterator[Finding]:
             paths = sorted(subject.opened(key))
             if not paths:
                 continue
-            with _logged() as records:
+            with subject.held(_logged()) as records:
                 try:
-                    with faults.truncated(*paths, keep=keep) as fault:
+                    with subject.held(faults.truncated(*paths, keep=keep)) as fault:
                         data = subject.fresh().read(key)
                 except (Broken, NotChecked):
                     met += 1
                     continue
-            met += fault.opens
-            if fault.opens and subject.changed(key, data):
+            met += fault.met
+            # Of another shape, no load would take it.
+            if fault.opens and np.shape(data) == subject.shape and subject.changed(key, data):
                 yield _invented(subject, key, paths[0], keep, data, noticed=bool(records))
                 return
     if not met:
@@ -166,14 +180,11 @@ def check_truncated_files_are_errors(subject: Subject) -> Iterator[Finding]:
 def _invented(
     subject: Subject, key: TileKey, path: str, keep: float, data: Any, *, noticed: bool
 ) -> Finding:
-    wrong = ""
-    if np.shape(data) == subject.shape:
-        pixels = subject.reference(key)
-        wrong = f", of which {np.count_nonzero(np.asarray(data) != pixels)} are not the file's"
+    wrong = np.count_nonzero(np.asarray(data) != subject.reference(key))
     also = " It was logged, but not raised." if noticed else ""
     return Finding(
         f"{subject.named(key)} was read from {Path(path).name!r}, cut to {keep:.0%} of its bytes: "
-        f"tile_data() returned {_words(data)}{wrong}.{also}",
+        f"tile_data() returned {_words(data)}, of which {wrong} are not the file's.{also}",
         "Compare the number of bytes that were read with that expected, and raise an exception.",
         (key,),
         status="warn" if noticed else None,

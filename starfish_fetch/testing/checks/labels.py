@@ -36,18 +36,26 @@ def check_labels_are_honoured(subject: Subject) -> Iterator[Finding]:
     if subject.oracle is None:
         yield from _without_oracle(subject, looks)
         return
-    found = {
-        seen.key: seen.difference.found
+    wrong = {
+        seen.key: seen.difference
         for seen in subject.tiles
-        if seen.difference is not None
-        and seen.difference.kind == "label"
-        and seen.difference.found is not None
+        if seen.difference is not None and seen.difference.kind == "label"
     }
+    found = {key: wrong[key].found or key for key in wrong}
     if found:
         key, other = next(iter(found.items()))
-        also = next(seen for seen in subject.tiles if seen.key == key).difference
-        changed = f", {also.text}" if also is not None and also.text else ""
+        changed = f", {wrong[key].text}" if wrong[key].text else ""
         total = sum(seen.differs for seen in subject.tiles)
+        fov = wrong[key].fov
+        if fov is not None and fov != subject.extent.fov:
+            yield Finding(
+                f"{subject.named(key)} holds the pixels of {subject.named(other, fov)}. "
+                f"{several(total, len(subject.tiles))} are wrong: the field of view is not the "
+                "one that was asked for.",
+                _REMEDY,
+                tuple(found),
+            )
+            return
         yield Finding(
             f"{subject.named(key)} holds the pixels of {_labels(other)}{changed}. "
             f"{several(total, len(subject.tiles))} are wrong: {_pattern(found, subject)}.",

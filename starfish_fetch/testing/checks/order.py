@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import mmap
 import pickle
+import random
 import sys
+import sysconfig
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from functools import partial
+from functools import cache, partial
+from pathlib import Path
 from time import perf_counter
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -33,9 +38,11 @@ __all__ = [
 ]
 
 _THREADS = 4
-_FIRST_READS = 3
-_STRESS_SECONDS = 0.06
-_STRESS_ROUNDS = 3
+_STRESS_SECONDS = 0.1
+_LEAST_ROUNDS = 4
+_MOST_ROUNDS = 12
+_YIELDS = 0.3
+_A_MOMENT = 1e-5
 
 
 @check("C5", "fail", "Data that change when they are read again cannot be analysed twice.")
@@ -79,7 +86,15 @@ def check_order_does_not_matter(subject: Subject) -> Iterator[Finding]:
     few = subject.few
     if len(few) < 2:
         raise NotChecked("there is only one tile")
-    subject.require_repeatable()
+    subject.require_repeatable(in_any_order=False)
+    if not subject.orderly:
+        yield Finding(
+            f"{subject.named(few[-1])} or another gave other pixels when {len(few)} tiles were "
+            "asked for than when all were, in the order r, c, z both times.",
+            "Read from the labels alone, whatever was read before.",
+            tuple(few),
+        )
+        return
     shuffled = subject.rng.sample(few, len(few))
     for order in (few[::-1], shuffled, few[1:] + few[:1]):
         session = subject.fresh()
@@ -137,6 +152,15 @@ def check_errors_leave_nothing_behind(subject: Subject) -> Iterator[Finding]:
         key = few[number % len(few)]
         with suppress(Broken):
             session.read(stranger)
+        with suppress(Broken):
+            data = session.read(stranger)
+            yield Finding(
+                f"{subject.named(stranger)} does not exist and was refused; asked for again, it "
+                f"gave {np.size(data)} pixels.",
+                "Leave the fetcher as it was when something raises: set state last, or none.",
+                (stranger,),
+            )
+            return
         try:
             wrong = "other pixels" if subject.changed(key, session.read(key)) else ""
         except Broken as error:
@@ -170,6 +194,9 @@ def check_arrays_are_private(subject: Subject) -> Iterator[Finding]:
             return
     for key in few:
         # Read just now, it is what a cache still holds.
+        array = session.read(key)
+        if subject.changed(key, array) or subject.changed(key, session.read(key)):
+            raise NotChecked("the pixels change when they are read again; see tiles_repeat")
         array = session.read(key)
         if not array.flags.writeable:
             continue
@@ -236,11 +263,14 @@ def check_threads_agree(subject: Subject) -> Iterator[Finding]:
     )
     started = perf_counter()
     number = 0
-    while number < _FIRST_READS + _STRESS_ROUNDS or perf_counter() - started < _STRESS_SECONDS:
-        first_read = number < _FIRST_READS
+    while number < _LEAST_ROUNDS or (
+        number < _MOST_ROUNDS and perf_counter() - started < _STRESS_SECONDS
+    ):
+        first_read = number % 2 == 0
         if first_read:
             session = subject.fresh()
-        problem = _stress(subject, session, few, passes=1 if first_read else 4)
+        passes = 1 if first_read else 4
+        problem = _stress(subject, session, few, passes, slowly=number % 4 < 2)
         if problem:
             when = " at the first read" if first_read else ""
             yield Finding(
@@ -250,13 +280,19 @@ def check_threads_agree(subject: Subject) -> Iterator[Finding]:
         number += 1
 
 
-def _stress(subject: Subject, session: Session, few: list[TileKey], passes: int) -> str:
+def _stress(
+    subject: Subject, session: Session, few: list[TileKey], passes: int, *, slowly: bool
+) -> str:
     problems: list[str] = []
-    barrier = threading.Barrier(_THREADS)
+    barrier, lock = threading.Barrier(_THREADS), threading.Lock()
 
     def work(number: int) -> None:
         order = (few[number % len(few) :] + few[: number % len(few)]) * passes
         try:
+            if slowly:
+                # Two threads cannot begin to trace at once.
+                with lock:
+                    sys.settrace(_yielding(random.Random(number)))
             barrier.wait()
             for key in order:
                 if problems:
@@ -267,16 +303,46 @@ def _stress(subject: Subject, session: Session, few: list[TileKey], passes: int)
             problems.append(f"{error}.")
         except (Abandoned, threading.BrokenBarrierError):
             pass
+        finally:
+            with lock:
+                sys.settrace(None)
 
     threads = [
         threading.Thread(target=work, args=(number,), daemon=True) for number in range(_THREADS)
     ]
-    with _often_switched():
+    with subject.held(_often_switched()):
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
     return problems[0] if problems else ""
+
+
+def _yielding(rng: random.Random) -> Callable[[FrameType, str, Any], Any]:
+    """Return a trace function that now and then lets others go first, between any two lines.
+
+    Of the fetcher's own code only: libraries have more lines than there is time for.
+    """
+
+    def at_line(frame: FrameType, event: str, value: Any) -> Any:
+        if rng.random() < _YIELDS:
+            time.sleep(_A_MOMENT)
+        return at_line
+
+    def at_call(frame: FrameType, event: str, value: Any) -> Any:
+        return None if _is_of_a_library(frame.f_code.co_filename) else at_line
+
+    return at_call
+
+
+@cache
+def _is_of_a_library(path: str) -> bool:
+    parts = Path(path).parts
+    return (
+        "site-packages" in parts
+        or path.startswith(("<frozen", sysconfig.get_path("stdlib")))
+        or Path(__file__).parent.parent in Path(path).parents
+    )
 
 
 @contextmanager
@@ -295,6 +361,8 @@ def check_pickling_keeps_pixels(subject: Subject) -> Iterator[Finding]:
     """A fetcher and its tiles can be pickled, and give the same pixels afterwards."""
     subject.require_repeatable()
     key = subject.few[-1]
+    if subject.changed(key, subject.fresh().read(key)):
+        raise NotChecked("the pixels depend on what was asked for before")
     session = subject.fresh()
     tile = session.tile(key)
 
