@@ -39,6 +39,7 @@ def write(profile: LoadProfile) -> str:
         "sources_are": profile.sources_are,
         "disagreements": profile.disagreements,
         "notes": profile.notes,
+        "exact_counts": profile.exact_counts,
         "rows": [
             {
                 **vars(row),
@@ -123,6 +124,7 @@ def _profile_from(fields: JsonFields) -> LoadProfile:
         _one_of(fields, "sources_are", ("named", "seen", "unknown")),
         fields.texts("disagreements"),
         fields.texts("notes"),
+        fields.flag("exact_counts"),
     )
 
 

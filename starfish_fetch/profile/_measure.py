@@ -299,6 +299,7 @@ def _profile(
             else ()
         ),
         notes=tuple(notes),
+        exact_counts=exact,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from os import PathLike
 from statistics import median
 from typing import TYPE_CHECKING, Any
@@ -133,8 +133,11 @@ class LoadProfile:
     tile, or ``"unknown"``."""
     disagreements: tuple[str, ...] = ()
     """Where measurement and prediction differ, and what that means, in words."""
-    notes: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = ()
     """What else a reader of the numbers has to know, in words."""
+    exact_counts: bool = True
+    """Whether opens and bytes are the same each time; not so if several threads call a fetcher
+    that does not share its sources among them."""
 
     @property
     def best(self) -> OrderProfile:
