@@ -46,7 +46,13 @@ class HangsOnOneTile(Files):
         return super().pixels_of(fov, key)
 
 
-@sin(HAD, of=FLAT, deadline=2)
+# Nor does it ever say that a label, or a file, is not there.
+@sin(
+    HAD,
+    of=FLAT,
+    also=["unknown_labels_are_refused", "missing_files_are_errors"],
+    deadline=2,
+)
 class WaitsForAFileToAppear(Files):
     def pixels_of(self, fov, key):
         path = self.path(fov, *key).replace("c1_z1", "c1_z2")

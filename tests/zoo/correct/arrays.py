@@ -10,7 +10,7 @@ FLAT = image()
 FOVS = image(2, 3, 2, fovs=(0, 2, 5), fov=2)
 
 
-@right(FLAT, image((10**12, -(10**9)), (7, 70), (1, 3)), FOVS)
+@right(FLAT, image((10**12, -(10**9)), (7, 70), (1, 3)), image(2, 3, 2, fovs=2, fov=1))
 class ArrayInMemory(Memory):
     pass
 

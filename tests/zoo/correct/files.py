@@ -91,7 +91,11 @@ class PlainTile:
     def __init__(self, path):
         self.path = path
         self.shape = {"y": 24, "x": 20}
-        self.coordinates = {"xc": (0, 9.5), "yc": (0, 11.5), "zc": int(path[-6])}
+        self.coordinates = {
+            "xc": (0, 9.5),
+            "yc": (0, 11.5),
+            "zc": (int(path[-6]), int(path[-6]) + 1),
+        }
 
     def tile_data(self):
         return tifffile.imread(self.path, key=0)

@@ -26,7 +26,8 @@ class ThreadsTakeTurns(Memory):
         self.lock = threading.Lock()
 
     def __del__(self):
-        self.handle.close()
+        if hasattr(self, "handle"):
+            self.handle.close()
 
     def __getstate__(self):
         return {name: value for name, value in vars(self).items() if name not in ("lock", "handle")}
