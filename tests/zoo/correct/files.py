@@ -89,13 +89,9 @@ class PlainTile:
     """Of no class of ours, and with plain strings for names."""
 
     def __init__(self, path):
-        self.path = path
+        self.path, z = path, int(path[-6])
         self.shape = {"y": 24, "x": 20}
-        self.coordinates = {
-            "xc": (0, 9.5),
-            "yc": (0, 11.5),
-            "zc": (int(path[-6]), int(path[-6]) + 1),
-        }
+        self.coordinates = {"xc": (0, 9.5), "yc": (0, 11.5), "zc": (z, z + 1)}
 
     def tile_data(self):
         return tifffile.imread(self.path, key=0)
