@@ -32,14 +32,14 @@ def order_name(group_by: Sequence[Axes | str] | None) -> str:
     Parameters
     ----------
     group_by : sequence of Axes or str, or None
-        Slowest axis first.
+        Slowest axis first; without any, the order r, c, z.
 
     Examples
     --------
     >>> order_name((Axes.CH, Axes.ROUND, Axes.ZPLANE)), order_name(None)
     ('c,r,z', 'none')
     """
-    return "none" if group_by is None else ",".join(map(str, group_by))
+    return "none" if group_by is None else ",".join(map(str, group_by)) or "r,c,z"
 
 
 @dataclass(frozen=True)
@@ -198,8 +198,8 @@ class Advice:
                 return text + "divide the opens among themselves."
             text += (
                 f"help if {self.workers.smallest_cache:,} sources are kept for all of them, or "
-                f"one for each; with {kept} for all, they open up to "
-                f"{self.workers.shared[self._size]:,} times."
+                f"one for each; with {kept} for all, they open "
+                f"about {self.workers.shared[self._size]:,} times."
             )
         return text
 

@@ -83,7 +83,7 @@ def _greater_before(values: Codes) -> Codes:
     rank = np.empty(count, np.int32)
     position = np.arange(count, dtype=np.int32)
     rank[np.argsort(-values, kind="stable")] = position
-    greater, index = np.zeros(count, np.int32), position
+    greater, index = np.zeros(count, np.int32), position.copy()
     for bit in reversed(range(count.bit_length())):
         # Those that agree in all higher bits stand together, as they stood in the beginning.
         block = rank >> (bit + 1) << (bit + 1)

@@ -226,9 +226,9 @@ class LoadPlan:
         """Predict the opens of every order from the sources alone.
 
         For several workers the prediction rests on a model of the loader's own order: sources are
-        dealt to them in turn, and all go on in step, tile by tile. A cache that all threads share
-        then holds as little as it can of what is asked for next; threads that are not in step get
-        by with fewer opens. With a cache for each thread nothing depends on the step.
+        dealt to them in turn, and all go on in step, tile by tile. With a cache for each thread
+        the opens do not depend on the step; with one for all threads, which are never quite in
+        step, they are of that size and not exact.
 
         Parameters
         ----------

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from starfish_fetch import Axes, LoadPlan, TileKey
+from starfish_fetch.opens import smallest_cache
 from starfish_fetch.plan import parse_group_by
 from starfish_fetch.testing.strategies import group_bys, labels
 
@@ -162,3 +163,143 @@ def test_a_plan_is_a_value():
         plan.fov = 3
     with pytest.raises(ValueError, match="1 sources were given for 2 tiles"):
         LoadPlan([0, 1], [0], [0], sources=["a"])
+
+
+def asked_in_step(groups, workers):
+    """Workers that take whole groups in turn, and keep in step: written out."""
+    queues = [[tile for group in groups[one::workers] for tile in group] for one in range(workers)]
+    steps = itertools.zip_longest(*queues)
+    return [tile for step in steps for tile in step if tile is not None], queues
+
+
+@given(st.data())
+def test_advice_is_what_simulation_finds(data):
+    names = [range(data.draw(st.integers(1, 4))) for _ in range(3)]
+    keys = list(itertools.product(*names))
+    sources = data.draw(
+        st.lists(st.integers(0, 6), min_size=len(keys), max_size=len(keys))
+        | st.sets(st.sampled_from("rcz")).map(
+            lambda axes: [tuple(key["rcz".index(axis)] for axis in sorted(axes)) for key in keys]
+        )
+    )
+    by_key = dict(zip(keys, sources, strict=True))
+    workers = data.draw(st.integers(1, 5))
+    group_by = data.draw(group_bys())
+    advice = LoadPlan(*names, sources=sources, group_by=group_by).advise(workers=workers)
+    distinct = len({*sources})
+    assert (advice.tiles, advice.sources) == (len(keys), distinct)
+    for prediction in (*advice.predictions, advice.plan):
+        order = LoadPlan(*names, group_by=prediction.group_by, sources=sources)
+        asked = [by_key[key] for key in order]
+        size = prediction.smallest_cache
+        assert misses(asked, size) == distinct
+        assert size == 1 or misses(asked, size - 1) > distinct
+    assert advice.plan.group_by == (None if group_by is None else tuple(map(Axes, group_by)))
+
+    own = LoadPlan(*names, sources=sources)
+    groups = [[by_key[key] for key in group] for group in own.groups()]
+    shared, queues = asked_in_step(groups, workers)
+    predicted = advice.workers
+    assert (predicted.workers, predicted.groups) == (workers, distinct)
+    for size in (1, 2, 4, None):
+        assert predicted.shared[size] == misses(shared, size)
+        assert predicted.per_thread[size] == sum(misses(one, size) for one in queues)
+    size = predicted.smallest_cache
+    assert misses(shared, size) == distinct
+    assert size == 1 or misses(shared, size - 1) > distinct
+    idle = min(workers, distinct) < 2
+    assert (predicted.effect == "idle") == idle
+    assert idle or (predicted.effect == "help") == (misses(shared, 1) == distinct)
+
+
+@given(st.lists(st.integers(0, 9), min_size=1, max_size=200))
+def test_the_smallest_cache_of_any_sequence(sources):
+    size = smallest_cache(np.array(sources, np.int32))
+    assert misses(sources, size) == len({*sources})
+    assert size == 1 or misses(sources, size - 1) > len({*sources})
+
+
+SPLITS = [axes for count in range(4) for axes in itertools.combinations("rcz", count)]
+SIZES = {"r": 4, "c": 2, "z": 3}
+
+
+def layout_advice(outer, group_by=None, workers=3):
+    """Advice on an image of which each combination of labels of some axes is a file."""
+    keys = list(itertools.product(*(range(size) for size in SIZES.values())))
+    sources = [tuple(key["rcz".index(axis)] for axis in outer) for key in keys]
+    names = (range(size) for size in SIZES.values())
+    return LoadPlan(*names, sources=sources, group_by=group_by).advise(workers=workers)
+
+
+@pytest.mark.parametrize("outer", SPLITS, ids=lambda outer: "".join(outer) or "single")
+def test_the_words_of_advice_are_right_for_every_layout(outer):
+    advice = layout_advice(outer)
+    files = int(np.prod([SIZES[axis] for axis in outer], dtype=int))
+    best = ",".join([*outer, *(axis for axis in "rcz" if axis not in outer)])
+    assert advice.best.order == best
+    assert advice.best.opens[1] == files
+    sentence = advice.sentence
+    assert sentence.count(". ") == 1
+    if not outer:
+        assert sentence == (
+            "All 24 tiles come from one source, which every order opens once. Several workers have "
+            "no sources to divide."
+        )
+        assert (advice.workers.effect, advice.converting_helps) == ("idle", False)
+    elif len(outer) == 3:
+        assert sentence == (
+            "Each of the 24 tiles has a source of its own, so that neither order nor cache lessens "
+            "the opens; converting the image to fewer, larger files would. Several workers divide "
+            "the opens among themselves."
+        )
+        assert (advice.workers.effect, advice.converting_helps) == ("help", True)
+    else:
+        # In the worst order an axis within the files is slowest, and one of the files' fastest.
+        worst = advice.worst
+        assert worst.group_by[-1] in outer
+        assert worst.opens[1] == 24
+        assert sentence.startswith(
+            f"Load in {best}, which opens {files} sources once each; {worst.order} opens {files} "
+            f"sources 24 times instead of {files}. "
+        )
+        assert f"Keeping {files} sources makes every order as good" in sentence
+        kept = min(3, files)
+        assert (advice.workers.effect, advice.workers.smallest_cache) == ("thrash", kept)
+        assert f"workers (3) help if {kept} sources are kept for all of them, or one" in sentence
+        assert not advice.converting_helps
+
+
+def test_the_order_planned_is_judged_too():
+    advice = layout_advice(("r", "c"), group_by=("c", "z"))
+    # A channel is held, and in it a z-plane: four rounds come by before the first does again.
+    assert (advice.plan.opens[1], advice.plan.smallest_cache) == (24, 4)
+    assert "c,z, as planned, 24 times" in advice.sentence
+    assert "(4 are enough for c,z)" in advice.sentence
+    assert "as planned" not in layout_advice(("r",), group_by=("r",)).sentence
+
+
+def test_scrambled_sources_are_left_to_the_loader():
+    keys = itertools.product(range(4), range(3), range(5))
+    sources = [(r + c + z) % 3 for r, c, z in keys]
+    advice = LoadPlan(range(4), range(3), range(5), sources=sources).advise()
+    assert advice.best.group_by is None
+    assert advice.sentence.startswith("Load in the loader's own order (group_by=None), which")
+
+
+def test_one_worker_and_one_tile_need_no_advice_on_workers():
+    assert "worker" not in layout_advice(("r",), workers=1).sentence
+    one = LoadPlan([0], [0], [0], sources=["a"]).advise()
+    assert one.sentence == "There is one tile: every order is the same."
+
+
+@pytest.mark.parametrize(
+    ("sizes", "workers", "message"),
+    [
+        ((), 4, r"cache_sizes are at least 1, or None for all; got \(\)"),
+        ((1, 0), 4, r"got \(1, 0\)"),
+        ((1,), 0, "workers must be at least 1; got 0"),
+    ],
+)
+def test_advice_that_cannot_be_asked_for(sizes, workers, message):
+    with pytest.raises(ValueError, match=message):
+        LoadPlan([0], [0], [0], sources=["a"]).advise(sizes, workers=workers)
