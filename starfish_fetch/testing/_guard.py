@@ -6,12 +6,20 @@ import ctypes
 import os
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from time import perf_counter
 from typing import TypeVar
 
-__all__ = ["Abandoned", "Broken", "Calls", "Outcome", "memory_limited", "run_watched"]
+__all__ = [
+    "Abandoned",
+    "Broken",
+    "Calls",
+    "Outcome",
+    "memory_limited",
+    "open_handles",
+    "run_watched",
+]
 
 _T = TypeVar("_T")
 _SLICE = 0.02
@@ -160,22 +168,23 @@ def memory_limited() -> Iterator[None]:
     try:
         import resource
 
-        limits = resource.getrlimit(resource.RLIMIT_AS)
-        most = _used_addresses() + _free_memory()
+        # Files that are mapped to be read are not counted, however large.
+        limits = resource.getrlimit(resource.RLIMIT_DATA)
+        most = _used_memory() + _free_memory()
     except (ImportError, OSError, ValueError, StopIteration):
         yield
         return
     if limits[0] != resource.RLIM_INFINITY:
         most = min(most, limits[0])
-    resource.setrlimit(resource.RLIMIT_AS, (most, limits[1]))
+    resource.setrlimit(resource.RLIMIT_DATA, (most, limits[1]))
     try:
         yield
     finally:
-        resource.setrlimit(resource.RLIMIT_AS, limits)
+        resource.setrlimit(resource.RLIMIT_DATA, limits)
 
 
-def _used_addresses() -> int:
-    pages = int(Path("/proc/self/statm").read_text().split()[0])
+def _used_memory() -> int:
+    pages = int(Path("/proc/self/statm").read_text().split()[5])
     return pages * os.sysconf("SC_PAGE_SIZE")
 
 
@@ -190,3 +199,11 @@ def _free_memory() -> int:
         pass
     # Others need some as well; and stacks and arenas of threads reserve what they never use.
     return max(free * 4 // 5, 1 << 29)
+
+
+def open_handles() -> int | None:
+    """Return how many files this process has open, where the system says."""
+    for folder in ("/proc/self/fd", "/dev/fd"):
+        with suppress(OSError):
+            return len(os.listdir(folder))
+    return None

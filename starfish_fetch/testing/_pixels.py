@@ -13,7 +13,17 @@ from numpy.typing import NDArray
 from starfish_fetch.axes import TileKey
 from starfish_fetch.intensity import to_float32
 
-__all__ = ["Difference", "Kind", "Look", "explain", "look", "same"]
+__all__ = [
+    "Difference",
+    "Kind",
+    "Look",
+    "affine",
+    "explain",
+    "intensity",
+    "look",
+    "orientation",
+    "same",
+]
 
 Pixels = NDArray[Any]
 Kind = Literal["label", "orientation", "blank", "intensity", "other"]
@@ -46,7 +56,7 @@ def look(pixels: Pixels) -> Look:
     native = np.ascontiguousarray(pixels, pixels.dtype.newbyteorder("="))
     digest = hashlib.blake2b(digest_size=16)
     digest.update(f"{native.shape} {native.dtype.str}".encode())
-    digest.update(native.data.cast("B"))
+    digest.update(native.reshape(-1).view(np.uint8).data)
     with np.errstate(invalid="ignore"):
         low, high = native.min(), native.max()
         blank = bool(low == high) or bool(native.dtype.kind == "f" and np.isnan(native).all())
@@ -122,14 +132,14 @@ def explain(
     found = find(seen)
     if found is not None:
         return Difference("label", "", found[1], found[0])
-    changed = _orientation(seen, expected)
+    changed = orientation(seen, expected)
     if changed is not None:
         return Difference("orientation", changed)
-    changed = _intensity(seen, expected)
+    changed = intensity(seen, expected)
     if changed is not None:
         return Difference("intensity", changed)
     for key, pixels in others():
-        changed = _orientation(seen, pixels) or _intensity(seen, pixels)
+        changed = orientation(seen, pixels) or intensity(seen, pixels)
         if changed is not None:
             return Difference("label", changed, key)
     return Difference("other", _rest(seen, expected))
@@ -139,7 +149,8 @@ def _range(pixels: Pixels) -> str:
     return f"{pixels.min()} to {pixels.max()}"
 
 
-def _orientation(seen: Pixels, expected: Pixels) -> str | None:
+def orientation(seen: Pixels, expected: Pixels) -> str | None:
+    """Say how pixels were turned or flipped, if that is all there is to it."""
     rows, columns = expected.shape
     candidates: dict[str, Callable[[], Pixels]] = {
         "flipped upside down": lambda: expected[::-1],
@@ -158,7 +169,8 @@ def _orientation(seen: Pixels, expected: Pixels) -> str | None:
     return None
 
 
-def _intensity(seen: Pixels, expected: Pixels) -> str | None:
+def intensity(seen: Pixels, expected: Pixels) -> str | None:
+    """Say what was done to intensities, each by itself, if that is all there is to it."""
     if seen.dtype.kind not in "biuf" or expected.dtype.kind not in "biuf":
         return None
     if expected.itemsize > 1 and same(
@@ -191,6 +203,17 @@ def _intensity(seen: Pixels, expected: Pixels) -> str | None:
     if np.array_equal(ours, np.clip(theirs, ours[0], ours[-1])):
         return f"clipped: {reach}"
     return f"rescaled: {reach}"
+
+
+def affine(seen: Pixels, expected: Pixels) -> tuple[float, float] | None:
+    """Return the factor and offset by which intensities were scaled, if they were."""
+    theirs, ours = expected.ravel().astype(np.float64), seen.ravel().astype(np.float64)
+    factor, offset = np.polyfit(theirs, ours, 1)
+    # Whole numbers were rounded, or cut off.
+    allowed = 1.0 if seen.dtype.kind in "iu" else 1e-5 * float(np.abs(ours).max())
+    if np.abs(factor * theirs + offset - ours).max() > allowed:
+        return None
+    return float(factor), float(offset)
 
 
 def _rest(seen: Pixels, expected: Pixels) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import math
 import os
 import random
@@ -19,7 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from starfish_fetch.axes import Extent, TileKey, tile_shape_of
-from starfish_fetch.testing._guard import Abandoned, Broken, Calls
+from starfish_fetch.testing._file_pages import InFile, find_in, pages_of
+from starfish_fetch.testing._guard import Abandoned, Broken, Calls, open_handles
 from starfish_fetch.testing._oracle import Oracle
 from starfish_fetch.testing._pixels import Difference, Look, explain, look, same
 from starfish_fetch.testing._sample import sample
@@ -135,13 +137,15 @@ class Subject:
         self._few_keys = self._choose_few()
         self._exhaustive = exhaustive
         self._seconds = seconds
-        self._caches: list[Callable[[], object]] = []
+        self._caches: list[Any] = []
         self._now: TileKey | None = None
         self._hanging = 0
         self._surveyed = False
         self._repeatable: bool | None = None
         self._orderly: bool | None = None
-        self._answers: dict[TileKey, Broken | Pixels] = {}
+        self._in_files: dict[TileKey, InFile] | None = None
+        self.handles = open_handles()
+        self._answers: dict[TileKey, str | Pixels] = {}
         self.seen: dict[TileKey, Seen] = {}
         self.cannot_make = False
         self._held: list[ExitStack] = []
@@ -170,10 +174,11 @@ class Subject:
             raise Broken(what, error) from error
 
     def make(self) -> Any:
-        """Return a fresh fetcher; what functions of its module had cached is forgotten."""
-        for clear in self._caches:
-            with suppress(Exception):
-                clear()
+        """Return a fresh fetcher; pixels that functions of its module had cached are forgotten."""
+        for cached in self._caches:
+            if _holds_pixels(cached):
+                with suppress(Exception):
+                    cached.cache_clear()
         self.cannot_make = True  # until it has returned
         try:
             fetcher = self.call("make_fetcher()", self._make_fetcher)
@@ -193,9 +198,9 @@ class Subject:
             spaces.append(vars(module))
         for space in spaces:
             for value in list(space.values()):
-                clear = getattr(getattr(value, "__func__", value), "cache_clear", None)
-                if callable(clear):
-                    self._caches.append(clear)
+                cached = getattr(value, "__func__", value)
+                if callable(getattr(cached, "cache_clear", None)):
+                    self._caches.append(cached)
 
     def fresh(self) -> Session:
         """Return a fresh fetcher.
@@ -292,10 +297,10 @@ class Subject:
             if data.shape != self.shape:
                 return seen
             pixels = np.array(data, order="C")
+            seen.look = look(pixels)
         except Exception as error:
             seen.unusual = f"an array that cannot be read: {type(error).__name__}: {error}"
             return seen
-        seen.look = look(pixels)
         if key in self._few_keys:
             seen.pixels = pixels
         self._compare(seen, pixels)
@@ -428,7 +433,7 @@ class Subject:
         return found
 
     @property
-    def answers(self) -> dict[TileKey, Broken | Pixels]:
+    def answers(self) -> dict[TileKey, str | Pixels]:
         """What asking for each label outside of the extent gave: an error, or an array."""
         session = None
         for key in (key for by_kind in self.strangers.values() for key in by_kind.values()):
@@ -440,12 +445,12 @@ class Subject:
                 with suppress(Broken):
                     session.read(self.strangers_base)
             # Who comes after a call that did not return does not wait for it again.
-            what = f"get_tile of {self.named(key)}"
-            self._answers[key] = Broken(what, TimeoutError("it did not return in time"))
+            self._answers[key] = f"get_tile of {self.named(key)} did not return in time"
             try:
                 data = session.read(key)
             except Broken as error:
-                self._answers[key] = error
+                # Of an exception itself, what it saw would live on, open files and all.
+                self._answers[key] = str(error)
                 continue
             there = np.shape(data) == self.shape
             self._answers[key] = np.array(data) if there else np.empty((0, 0))
@@ -467,6 +472,27 @@ class Subject:
             known = self.opened_by_tile[key] = _files(then.by_source) or _files(at_first.by_source)
         return known
 
+    @property
+    def in_files(self) -> dict[TileKey, InFile]:
+        """Where the pixels of a few tiles are in the files that are opened for them."""
+        if self._in_files is not None:
+            return self._in_files
+        found: dict[TileKey, InFile] = {}
+        pages: dict[str, list[Pixels]] = {}
+        for key in self.few:
+            pixels = self.seen[key].pixels
+            files = self.opened(key)
+            if len(files) != 1 or pixels is None or not self.looks[key].telling:
+                continue
+            (path,) = files
+            if path not in pages:
+                pages[path] = pages_of(path)
+            place = find_in(path, pages[path], pixels)
+            if place is not None:
+                found[key] = place
+        self._in_files = found
+        return found
+
 
 def _files(paths: Mapping[str, int]) -> frozenset[str]:
     return frozenset(
@@ -479,6 +505,17 @@ def _files(paths: Mapping[str, int]) -> frozenset[str]:
 def _is_library(module: ModuleType) -> bool:
     path = getattr(module, "__file__", None) or ""
     return "site-packages" in Path(path).parts
+
+
+def _holds_pixels(cached: Any) -> bool:
+    """Return whether a function of ``functools`` keeps arrays; others are none of our business."""
+    kept = [each for one in gc.get_referents(cached) if type(one) is dict for each in one.values()]
+    # With a limit, what is kept stands one step further away.
+    return any(
+        isinstance(value, np.ndarray | bytes)
+        for one in kept
+        for value in [one, *gc.get_referents(one)]
+    )
 
 
 def _far(labels: tuple[int, ...]) -> int:

@@ -25,7 +25,7 @@ __all__ = ["check_memory_is_bounded", "check_metadata_reads_no_pixels"]
 
 _MOST_NOISE = 1 << 14
 _MOST_TILES = 24
-_ENOUGH_TILES = 8
+_ENOUGH_TILES = 4
 # Below it, what Python itself keeps of a tile outweighs the pixels.
 _SMALL = 1 << 16
 _SHARE = 0.8

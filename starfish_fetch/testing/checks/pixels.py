@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -51,11 +52,24 @@ def _told(subject: Subject, wrong: list[Seen], remedy: str) -> Iterator[Finding]
 @check("C3", "fail", "A mirrored tile puts every molecule where it is not.")
 def check_orientation_is_kept(subject: Subject) -> Iterator[Finding]:
     """Rows are y from the top and columns x from the left, as the data have them."""
-    yield from _told(
-        subject,
-        _of_kind(subject, "orientation"),
-        "Return rows (y), then columns (x), without turning or flipping the plane.",
-    )
+    remedy = "Return rows (y), then columns (x), without turning or flipping the plane."
+    if subject.oracle is not None:
+        yield from _told(subject, _of_kind(subject, "orientation"), remedy)
+        return
+    places = subject.in_files
+    if not places:
+        raise NotChecked("it is not known which pixels to expect; give expected=")
+    turned = [key for key, place in places.items() if place.kind == "orientation"]
+    if turned:
+        place = places[turned[0]]
+        yield Finding(
+            f"{subject.named(turned[0])} is plane {place.page} of {Path(place.path).name!r}, "
+            f"{place.text}. {several(len(turned), len(places))} are so.",
+            f"{remedy} If the microscope writes it so, check with expected= instead.",
+            tuple(turned),
+            status="warn",
+            certain=False,
+        )
 
 
 @check(
@@ -100,6 +114,7 @@ def check_intensities_are_untouched(subject: Subject) -> Iterator[Finding]:
     if subject.oracle is not None:
         yield from _told(subject, _of_kind(subject, "intensity"), remedy)
         return
+    yield from _changed_from_file(subject, remedy)
     tiles = [seen for seen in subject.tiles if seen.look is not None and seen.look.telling]
     if len(tiles) < _ENOUGH_TILES:
         raise NotChecked("too few tiles to tell, without expected=")
@@ -112,6 +127,33 @@ def check_intensities_are_untouched(subject: Subject) -> Iterator[Finding]:
             status="warn",
             certain=False,
         )
+
+
+def _changed_from_file(subject: Subject, remedy: str) -> Iterator[Finding]:
+    """Compare intensities with those of the file, where the tile is found in it."""
+    places = subject.in_files
+    changed = {key: place for key, place in places.items() if place.kind == "intensity"}
+    if not changed:
+        return
+    key, place = next(iter(changed.items()))
+    scales = {place.scale for place in changed.values()}
+    what = f"{subject.named(key)} is plane {place.page} of {Path(place.path).name!r}, {place.text}."
+    lost = place.text.startswith(("wrapped", "byte-swapped"))
+    if lost or not _one_scale(scales) or len(changed) < len(places):
+        yield Finding(
+            f"{what} {several(len(changed), len(places))} are changed"
+            + (", each by itself." if not lost and len(changed) > 1 else "."),
+            remedy,
+            tuple(changed),
+        )
+    elif None in scales:
+        yield Finding(what, remedy, tuple(changed), status="warn", certain=False)
+
+
+def _one_scale(scales: set[tuple[float, float] | None]) -> bool:
+    """Return whether all tiles were scaled alike, which leaves them comparable."""
+    known = [scale for scale in scales if scale is not None]
+    return all(np.allclose(scale, known[0], rtol=1e-3, atol=1e-3) for scale in known)
 
 
 def _reaches_full_scale(seen: Seen) -> bool:
