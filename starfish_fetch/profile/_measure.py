@@ -119,6 +119,8 @@ def profile_orders(
             seen[order] = loads.traced(order)
             advance(1)
         peaks = {}
+        # What is garbage of earlier loads is not to be cleared away in the middle of another.
+        gc.collect()
         for order in wanted:
             peaks[order] = loads.peak_bytes(order)
             advance(1)
@@ -129,6 +131,7 @@ def profile_orders(
         seconds: dict[GroupBy, list[float]] = {order: [] for order in wanted}
         for turn in range(repeat):
             start = turn % len(wanted)
+            gc.collect()
             for order in wanted[start:] + wanted[:start]:
                 if cold:
                     drop_from_cache(files)
@@ -206,7 +209,6 @@ class _Loads:
     def peak_bytes(self, group_by: GroupBy) -> int:
         """Load, and return the most memory that was in use at once, beyond what was before."""
         with self._stack(group_by) as load, _traced_memory():
-            gc.collect()
             tracemalloc.reset_peak()
             before = tracemalloc.get_traced_memory()[0]
             load()
@@ -215,7 +217,6 @@ class _Loads:
     def seconds(self, group_by: GroupBy) -> float:
         """Load, and return how long that took."""
         with self._stack(group_by) as load:
-            gc.collect()
             start = perf_counter()
             stack = load()
             seconds = perf_counter() - start
@@ -256,6 +257,20 @@ def _notes(loads: _Loads, seen: Iterable[TracedLoad]) -> Iterator[str]:
         )
 
 
+def _of_unnamed(advice: Advice) -> str:
+    text = (
+        "The fetcher does not name its sources; they are taken to be the files that were seen to "
+        "be opened, and the loader's own order is r,c,z."
+    )
+    by_labels = next(one for one in advice.predictions if one.group_by == PLANES)
+    if by_labels.opens[1] > advice.sources:
+        text += (
+            f" With a method 'source', that order would open {advice.sources:,} files once each, "
+            f"and not {by_labels.opens[1]:,} times, in a fetcher that keeps one."
+        )
+    return text
+
+
 def _profile(
     loads: _Loads,
     first: TracedLoad,
@@ -271,17 +286,21 @@ def _profile(
         found = sources_seen(plan, [one.seen for one in (first, *seen.values())])
         if found is not None:
             sources_are, plan = "seen", replace(plan, sources=found)
-    plans = {order: replace(plan, group_by=order) for order in seen}
+    # A loader that is told no sources goes by the labels.
+    own = PLANES if sources_are == "seen" else None
+    plans = {order: replace(plan, group_by=order or own) for order in seen}
     advice: Advice | None = None
     if plan.sources is not None:
         advice = plan.advise(CACHE_SIZES, workers=max(2, loads.workers or available_cpus()))
     shown = {order: one.order[:SHOWN_TILES].tolist() for order, one in plans.items()}
     names, numbers = named(plan, (position for some in shown.values() for position in some))
     rows = [
-        _row(seen[order].seen, plans[order], shown[order], numbers, seconds[order], peaks[order])
-        for order in seen
+        _row(order, one.seen, plans[order], shown[order], numbers, seconds[order], peaks[order])
+        for order, one in seen.items()
     ]
     exact = loads.threads == 1 or loads.shares_sources
+    if advice is not None and sources_are == "seen":
+        notes = [*notes, _of_unnamed(advice)]
     return LoadProfile(
         rows=tuple(sorted(rows, key=lambda row: (row.median_seconds, row.opens))),
         extent=loads.extent,
@@ -304,6 +323,7 @@ def _profile(
 
 
 def _row(
+    group_by: GroupBy,
     seen: Trace,
     plan: LoadPlan,
     shown: Sequence[int],
@@ -314,7 +334,7 @@ def _row(
     metadata = seen.by_phase["metadata"]
     keys = map(TileKey._make, plan.labels(plan.order[:SHOWN_TILES]))
     return OrderProfile(
-        order=order_name(plan.group_by),
+        order=order_name(group_by),
         seconds=tuple(seconds),
         opens=seen.opens,
         reopens=seen.reopens,

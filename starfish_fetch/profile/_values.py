@@ -163,12 +163,12 @@ class LoadProfile:
         """
         best, worst = self.best, self.worst
         if len(self.rows) == 1:
-            return f"{_in_words(best)} takes {best.median_seconds:.3g} s: {_opens(best)}."
+            return f"Loading in {_in_words(best)}: {best.median_seconds:.3g} s, {_opens(best)}."
         alike = len({(row.opens, row.sources) for row in self.rows}) == 1
         if alike and min(worst.seconds) <= max(best.seconds):
             return (
-                f"The order makes no difference that can be told: {_opens(best)} in each, "
-                f"{best.median_seconds:.3g} to {worst.median_seconds:.3g} s."
+                f"The order makes no difference that can be told: {_opens(best)} in every "
+                f"order, {best.median_seconds:.3g} to {worst.median_seconds:.3g} s."
             )
         return (
             f"Fastest is {_in_words(best)}: {best.median_seconds:.3g} s, {_opens(best)}; slowest "
