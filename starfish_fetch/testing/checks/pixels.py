@@ -25,6 +25,7 @@ __all__ = [
 
 _FEW_PIXELS = 3
 _ENOUGH_TILES = 4
+_CROWD = 0.01
 
 
 def _of_kind(subject: Subject, kind: Kind) -> list[Seen]:
@@ -127,6 +128,26 @@ def check_intensities_are_untouched(subject: Subject) -> Iterator[Finding]:
             status="warn",
             certain=False,
         )
+    elif (share := _share_cut_off(tiles)) > 0:
+        yield Finding(
+            f"In each of {len(tiles)} tiles, {share:.0%} of the pixels or more have the one "
+            f"highest intensity of all, {tiles[0].look.highest:g}: saturated, or clipped.",  # type: ignore[union-attr]
+            remedy,
+            tuple(seen.key for seen in tiles),
+            status="warn",
+            certain=False,
+        )
+
+
+def _share_cut_off(tiles: list[Seen]) -> float:
+    """Return which share of the pixels of every tile is cut off at one level below full scale."""
+    looks = [(seen.look, seen.dtype, float(np.prod(seen.array_shape))) for seen in tiles]
+    shares = [look.at_highest / pixels for look, _, pixels in looks if look is not None]
+    levels = {look.highest for look, _, _ in looks if look is not None}
+    full = {
+        1.0 if dtype.kind in "bf" else float(np.iinfo(dtype).max) for _, dtype, _ in looks if dtype
+    }
+    return min(shares) if len(levels) == 1 and not levels & full and min(shares) > _CROWD else 0.0
 
 
 def _changed_from_file(subject: Subject, remedy: str) -> Iterator[Finding]:
