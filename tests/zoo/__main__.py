@@ -60,7 +60,7 @@ def _table_of_broken(pairs: list[Pair]) -> Table:
 def _caught(verdict: Verdict) -> str:
     if verdict.caught:
         return ", ".join(verdict.caught)
-    return "[red]nothing[/red]" if verdict.seen else "[dim]not to be seen[/dim]"
+    return "[red]nothing[/red]" if verdict.due else "[dim]need not be seen[/dim]"
 
 
 def _print_problems(console: Console, pair: Pair) -> None:
@@ -81,7 +81,10 @@ def _counts(broken: list[Pair], correct: list[Pair], seconds: float) -> list[tup
         ("broken fetchers", str(count)),
         ("caught with the oracle", number(bool(known.caught) for known, _ in broken)),
         ("caught without", number(bool(one.caught) for one in blind)),
-        ("not to be seen without", number(not one.seen for one in blind)),
+        (
+            "of those not caught without, need not be",
+            number(not one.due and not one.caught for one in blind),
+        ),
         ("broken fetchers of which a check says what is not so", number(map(_blamed, broken))),
         ("correct fetchers", str(len(correct))),
         ("false alarms", number(map(_blamed, correct))),

@@ -22,7 +22,7 @@ class Entry:
     also: frozenset[str] = frozenset()
     """Checks that may fail besides: what they say is true as well."""
     blind: frozenset[str] | None = frozenset()
-    """Those of which one has to find it without an oracle; None: nothing is to be seen."""
+    """Those of which one has to find it without an oracle; None: right data could look the same."""
     warns: bool = False
     """Whether a warning is what it deserves."""
     given: Any = None
@@ -51,8 +51,8 @@ CORRECT: dict[str, Entry] = {}
 def sin(*by, of, also=(), blind=(), oracle=None, warns=False, deadline=None, unseen=False):
     """Enter a broken fetcher: a class or function that takes its image.
 
-    Without an oracle one of ``by``, ``also`` and ``blind`` has to find it, unless it is
-    ``unseen``.
+    Without an oracle one of ``by``, ``also`` and ``blind`` has to find it, unless right data could
+    look the same: ``unseen``.
     """
 
     def enter(make):
