@@ -49,6 +49,8 @@ def times(seconds, factor):
         (row(seconds=times(STEADY, 1.5)), "slower", False),
         (row(seconds=times(STEADY, 0.5)), "faster", True),
         (row(seconds=(1.0, 3.0, 0.5, 2.0, 0.9)), "unclear", True),
+        (row(seconds=(1.0, 3.0, 0.9, 2.0, 1.8)), "unclear", True),
+        (row(seconds=(1.0, 0.3, 1.1, 0.5, 0.6)), "unclear", True),
         (row(opens=1, seconds=times(STEADY, 1.5)), "slower", False),
         (row(opens=3, seconds=times(STEADY, 0.5)), "more opens", False),
         (row(bytes_read=None), "same", True),
