@@ -12,7 +12,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes as Subplot
     from matplotlib.figure import Figure
 
-__all__ = ["OrderPanel", "plot_orders", "require_matplotlib"]
+    from starfish_fetch.profile import LoadProfile
+
+__all__ = ["OrderPanel", "plot_orders", "plot_profile", "require_matplotlib"]
 
 # Of the palette by Okabe and Ito, told apart with any kind of colour vision and in grey.
 _COLOURS = ("#E69F00", "#0072B2", "#009E73", "#CC79A7")
@@ -146,3 +148,27 @@ def _bars(
     subplot.grid(axis="x", color="#dddddd", linewidth=0.8)
     subplot.set_axisbelow(True)
     return drawn
+
+
+def plot_profile(profile: LoadProfile) -> Figure:
+    """Draw one line for each load order: its tiles, coloured by source, and what they cost.
+
+    Parameters
+    ----------
+    profile : LoadProfile
+        What :func:`starfish_fetch.profile.profile_orders` returned.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        1600 pixels wide at its resolution.
+
+    Raises
+    ------
+    MissingExtraError
+        Without matplotlib.
+    """
+    require_matplotlib("a plot of a profile")
+    from starfish_fetch.profile_plot import draw_profile
+
+    return draw_profile(profile)

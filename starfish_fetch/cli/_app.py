@@ -19,6 +19,7 @@ from starfish_fetch.cli._demo_command import demo
 from starfish_fetch.cli._errors import Group, TerminatedError
 from starfish_fetch.cli._load import load
 from starfish_fetch.cli._output import echo_warning
+from starfish_fetch.cli._profile import compare, profile
 from starfish_fetch.cli._synth import synth
 from starfish_fetch.errors import DataFormatWarning
 
@@ -36,7 +37,7 @@ __all__ = ["app", "run"]
 @click.version_option(__version__, message="%(prog)s %(version)s")
 @click.pass_context
 def app(ctx: click.Context, debug: bool) -> None:
-    """Load 5-D images through TileFetchers: try it, write known data, load and check yours.
+    """Load 5-D images through TileFetchers: write known data; load, check, profile yours.
 
     Exit status: 0 if all went well, 1 if something failed or did not hold, 2 if the command was
     not understood, 130 if it was interrupted.
@@ -46,7 +47,7 @@ def app(ctx: click.Context, debug: bool) -> None:
         click.echo(ctx.get_help())
 
 
-for command in (demo, synth, load, check):
+for command in (demo, synth, load, check, profile, compare):
     app.add_command(command)
 
 

@@ -14,6 +14,8 @@ from typing import Any
 import click
 from rich.console import Console
 
+from starfish_fetch.units import in_units
+
 __all__ = ["console", "echo_json", "echo_warning", "in_units", "replacing", "wants_progress"]
 
 _UNWRAPPED = 10_000
@@ -42,24 +44,6 @@ def echo_warning(message: str) -> None:
 def wants_progress() -> bool:
     """Return whether somebody watches stderr."""
     return sys.stderr.isatty()
-
-
-def in_units(count: int) -> str:
-    """Return a number of bytes in words.
-
-    Examples
-    --------
-    >>> in_units(999), in_units(15_728_640)
-    ('999 bytes', '15.7 MB')
-    """
-    if count < 1000:
-        return f"{count} bytes"
-    value, unit = count / 1000, "kB"
-    for larger in ("MB", "GB", "TB"):
-        if value < 1000:
-            break
-        value, unit = value / 1000, larger
-    return f"{value:.1f} {unit}"
 
 
 @contextmanager

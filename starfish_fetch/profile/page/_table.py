@@ -1,0 +1,67 @@
+"""The table with all numbers of a profile, in a page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from starfish_fetch.profile._values import LoadProfile, OrderProfile
+from starfish_fetch.profile.page._markup import Markup, element
+
+__all__ = ["numbers_table"]
+
+_UNKNOWN = "not known"
+
+
+def numbers_table(profile: LoadProfile) -> Markup:
+    """Return a table with a row for each order, numbers as they are in the JSON."""
+    columns: dict[str, Callable[[OrderProfile], str]] = {
+        "median seconds": lambda row: f"{row.median_seconds:.6f}",
+        "fastest": lambda row: f"{min(row.seconds):.6f}",
+        "slowest": lambda row: f"{max(row.seconds):.6f}",
+        "opens": lambda row: _count(row.opens),
+        "re-opens": lambda row: _count(row.reopens),
+        "sources": lambda row: _count(row.sources),
+        "bytes read": lambda row: _count(row.bytes_read),
+        "peak memory, bytes": lambda row: _count(row.peak_bytes),
+        "metadata seconds": lambda row: f"{row.metadata_seconds:.6f}",
+        "pixel seconds": lambda row: f"{row.pixel_seconds:.6f}",
+        "metadata opens": lambda row: _count(row.metadata_opens),
+        "metadata bytes": lambda row: _count(row.metadata_bytes_read),
+    }
+    sizes = dict.fromkeys(size for row in profile.rows for size in row.predicted_opens or ())
+    for size in sizes:
+        kept = "all kept" if size is None else f"{size:,} kept"
+        columns[f"opens predicted, {kept}"] = _predicted(size)
+    for name in dict.fromkeys(name for row in profile.rows for name in row.calls):
+        columns[f"calls of {name}"] = _called(name)
+    head = element(
+        "tr",
+        element("th", "order", scope="col"),
+        *(element("th", name, scope="col") for name in columns),
+    )
+    lines = [
+        element(
+            "tr",
+            element("th", row.order, scope="row"),
+            *(element("td", cell(row)) for cell in columns.values()),
+        )
+        for row in profile.rows
+    ]
+    caption = element("caption", "One line for each load order, the fastest first.")
+    return element("table", caption, element("thead", head), element("tbody", *lines))
+
+
+def _count(count: int | None) -> str:
+    return _UNKNOWN if count is None else f"{count:,}"
+
+
+def _predicted(size: int | None) -> Callable[[OrderProfile], str]:
+    def cell(row: OrderProfile) -> str:
+        opens: Mapping[int | None, int] = row.predicted_opens or {}
+        return _count(opens.get(size))
+
+    return cell
+
+
+def _called(name: str) -> Callable[[OrderProfile], str]:
+    return lambda row: _count(row.calls.get(name, 0))
