@@ -7,6 +7,7 @@ import random
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import product
+from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -20,8 +21,9 @@ __all__ = ["Oracle", "oracle_of"]
 
 Pixels = NDArray[Any]
 
-_MOST_COMPARED = 4096
+_MOST_COMPARED = 1 << 16
 _MOST_COMPARED_BYTES = 1 << 28
+_SECONDS = 2
 
 
 class Oracle:
@@ -121,7 +123,10 @@ class Oracle:
         most = min(most, max(16, _MOST_COMPARED_BYTES // (4 * rows * columns)))
         if len(keys) > most:
             keys = sorted(random.Random(0).sample(keys, most))
+        end = perf_counter() + _SECONDS
         for key in keys:
+            if perf_counter() > end:
+                return
             yield key, self.pixels(key, fov)
 
     def some(self) -> Iterator[tuple[TileKey, Pixels]]:

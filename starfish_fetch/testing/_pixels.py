@@ -114,7 +114,9 @@ def explain(
     expected: Pixels,
     find: Callable[[Pixels], tuple[int, TileKey] | None],
     others: Callable[[], Iterator[tuple[TileKey, Pixels]]],
-) -> Difference:
+    *,
+    thorough: bool = True,
+) -> Difference | None:
     """Say what pixels are that are not those expected.
 
     Parameters
@@ -125,6 +127,8 @@ def explain(
         Returns the field of view and the tile that has pixels, or None.
     others : callable
         Some other tiles, whose pixels these may be after a change.
+    thorough : bool, optional
+        Whether to go on when they are neither blank nor another tile's: that takes long.
     """
     if (seen == seen[0, 0]).all():
         text = f"are all {seen[0, 0]}, where the data reach from {_range(expected)}"
@@ -132,6 +136,8 @@ def explain(
     found = find(seen)
     if found is not None:
         return Difference("label", "", found[1], found[0])
+    if not thorough:
+        return None
     changed = orientation(seen, expected)
     if changed is not None:
         return Difference("orientation", changed)

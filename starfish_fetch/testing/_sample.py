@@ -47,7 +47,7 @@ def spread(items: Sequence[int], most: int) -> list[int]:
     if len(items) <= most:
         return list(items)
     if most < 4:
-        return [items[0], items[-1]][:most]
+        return sorted([items[0], items[-1], items[len(items) // 2]][:most])
     inner = items[1:-1]
     last = len(inner) - 1
     picked = [inner[round(number * last / (most - 3))] for number in range(most - 2)]

@@ -143,6 +143,7 @@ class Subject:
         self._surveyed = False
         self._repeatable: bool | None = None
         self._orderly: bool | None = None
+        self._explained = 0
         self._in_files: dict[TileKey, InFile] | None = None
         self.handles = open_handles()
         self._answers: dict[TileKey, str | Pixels] = {}
@@ -313,8 +314,14 @@ class Subject:
         if same(pixels, expected):
             return
         seen.differs = True
-        if sum(other.difference is not None for other in self.seen.values()) < _MOST_EXPLAINED:
-            seen.difference = explain(pixels, expected, self.oracle.find, self.oracle.some)
+        self._explained += 1
+        seen.difference = explain(
+            pixels,
+            expected,
+            self.oracle.find,
+            self.oracle.some,
+            thorough=self._explained <= _MOST_EXPLAINED,
+        )
 
     def _choose_few(self) -> frozenset[TileKey]:
         keys = self.keys

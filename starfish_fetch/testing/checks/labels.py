@@ -102,12 +102,11 @@ def _pattern_of_axis(pairs: Mapping[int, int], labels: tuple[int, ...]) -> str:
     def all_are(rule: Callable[[int], int | None]) -> bool:
         return all(rule(asked) == got for asked, got in pairs.items())
 
-    last, first = labels[-1], labels[0]
     if len(set(pairs.values())) == 1:
         only = next(iter(pairs.values()))
         if len(pairs) >= count - 1:
             return f"are ignored: label {only} is returned for every other"
-        if only in (first, last):
+        if all(only < asked for asked in pairs) or all(only > asked for asked in pairs):
             return f"are clamped: label {only} is returned for {sorted(pairs)}"
     if all_are(lambda label: labels[(place[label] + step) % count]):
         return f"are off by {step:+d}"
