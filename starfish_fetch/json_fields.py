@@ -35,8 +35,8 @@ def parse_json(text: str | bytes, what: str, schema: str, remedy: str) -> JsonFi
     >>> parse_json('{"schema": "a/2"}', "profile", "a/1", "give a profile")
     Traceback (most recent call last):
         ...
-    ValueError: this is no profile that can be read: its 'schema' is 'a/2', not 'a/1'; give a profile
-    """  # noqa: E501
+    ValueError: this is no profile: its 'schema' is 'a/2', not 'a/1'; give a profile
+    """
     try:
         fields = json.loads(text, parse_constant=_no_number)
     except (ValueError, RecursionError) as error:
@@ -44,8 +44,7 @@ def parse_json(text: str | bytes, what: str, schema: str, remedy: str) -> JsonFi
     given = fields.get("schema") if isinstance(fields, dict) else fields
     if given != schema:
         raise ValueError(
-            f"this is no {what} that can be read: its 'schema' is {given!r:.80}, not {schema!r}; "
-            f"{remedy}"
+            f"this is no {what}: its 'schema' is {given!r:.80}, not {schema!r}; {remedy}"
         )
     return JsonFields(fields)
 
@@ -88,8 +87,6 @@ class JsonFields:
     def get(self, name: str, kind: type[Value], words: str) -> Value:
         """Return a field of a type, and of no type derived from it."""
         value = self._value.get(name)
-        if kind is float and type(value) is int:
-            value = float(value)
         if type(value) is not kind:
             self.refuse(value, words, name)
         return value
@@ -119,18 +116,21 @@ class JsonFields:
         """Return an int that is not negative, or None."""
         return None if self.absent(name) else self.count(name)
 
-    def number(self, name: str) -> float:
+    def seconds(self, name: str) -> float:
         """Return a number that is finite and not negative."""
-        return self._number(self._value.get(name), name)
+        return self._seconds(self._value.get(name), name)
 
-    def _number(self, value: Any, name: str) -> float:
-        if type(value) not in (int, float) or not math.isfinite(value) or value < 0:
-            self.refuse(value, "a number of at least 0", name)
-        return float(value)
-
-    def numbers(self, name: str) -> tuple[float, ...]:
+    def many_seconds(self, name: str) -> tuple[float, ...]:
         """Return several of them."""
-        return tuple(self._number(one, name) for one in self.get(name, list, "a list of numbers"))
+        return tuple(self._seconds(one, name) for one in self.get(name, list, "a list of numbers"))
+
+    def _seconds(self, value: Any, name: str) -> float:
+        if type(value) not in (int, float):
+            self.refuse(value, "a number", name)
+        seconds = float(value)
+        if not math.isfinite(seconds) or seconds < 0:
+            self.refuse(seconds, "a number of seconds", name)
+        return seconds
 
     def labels(self, name: str) -> tuple[int, ...]:
         """Return ints."""

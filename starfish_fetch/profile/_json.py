@@ -146,7 +146,7 @@ def _extent_from(fields: JsonFields) -> Extent:
 
 def _row_from(fields: JsonFields, names: int, repeat: int) -> OrderProfile:
     calls = fields.object("calls")
-    order, seconds = fields.text("order"), fields.numbers("seconds")
+    order, seconds = fields.text("order"), fields.many_seconds("seconds")
     _group_by_from(fields, order)
     if len(seconds) != repeat or not seconds:
         fields.refuse(list(seconds), f"one number for each of at least one repeat ({repeat})",
@@ -163,8 +163,8 @@ def _row_from(fields: JsonFields, names: int, repeat: int) -> OrderProfile:
         fields.count("sources"),
         fields.optional_count("bytes_read"),
         {name: calls.count(name) for name in calls.names()},
-        fields.number("metadata_seconds"),
-        fields.number("pixel_seconds"),
+        fields.seconds("metadata_seconds"),
+        fields.seconds("pixel_seconds"),
         fields.count("metadata_opens"),
         fields.optional_count("metadata_bytes_read"),
         fields.count("peak_bytes"),

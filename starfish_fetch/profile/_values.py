@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from os import PathLike
 from statistics import median
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from starfish_fetch.advice import OWN_ORDER, Advice, OrderPrediction
 from starfish_fetch.axes import Axes, Extent
@@ -238,10 +238,9 @@ class LoadProfile:
         MissingExtraError
             Without matplotlib.
         """
-        from starfish_fetch import plots
+        from starfish_fetch.plots import plot_profile
 
-        draw: Any = plots.plot_profile  # type: ignore[attr-defined]
-        figure: Figure = draw(self)
+        figure = plot_profile(self)
         if path is not None:
             figure.savefig(path)
         return figure
