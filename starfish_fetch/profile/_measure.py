@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import permutations
+from os import PathLike
 from time import perf_counter
 from typing import Any
 
@@ -44,6 +45,7 @@ def profile_orders(
     repeat: int = 5,
     cold: bool = False,
     workers: int | None = None,
+    under: str | PathLike[str] | None = None,
     progress: bool = False,
 ) -> LoadProfile:
     """Load an image in several orders, each time by a fresh fetcher, and measure what that costs.
@@ -77,6 +79,9 @@ def profile_orders(
         Default: False.
     workers : int, optional
         As for :meth:`ImageStack.from_tilefetcher`.
+    under : path, optional
+        Count only opens below this folder, where other threads of the process open files, too.
+        Default: all.
     progress : bool, optional
         Show a progress bar on stderr. Default: False.
 
@@ -108,7 +113,7 @@ def profile_orders(
     if isinstance(repeat, bool) or operator.index(repeat) < 1:
         raise ValueError(f"repeat must be an int of at least 1; got {repeat}")
     wanted = _parsed(orders)
-    loads = _Loads(make_fetcher, extent, workers)
+    loads = _Loads(make_fetcher, extent, workers, under)
     if cold:
         drop_from_cache(())
     with progress_bar(progress, "loads", 1 + len(wanted) * (_UNTIMED + repeat)) as advance:
@@ -170,8 +175,15 @@ class TracedLoad:
 class _Loads:
     """Loads of one image, each by a fresh fetcher."""
 
-    def __init__(self, make_fetcher: Callable[[], Any], extent: Extent, workers: int | None):
+    def __init__(
+        self,
+        make_fetcher: Callable[[], Any],
+        extent: Extent,
+        workers: int | None,
+        under: str | PathLike[str] | None,
+    ) -> None:
         self._make_fetcher = make_fetcher
+        self._under = under
         self.extent = extent
         self.workers = workers
         self.fetcher = ""
@@ -202,7 +214,7 @@ class _Loads:
 
     def traced(self, group_by: GroupBy) -> TracedLoad:
         """Load, and count."""
-        with self._stack(group_by) as load, trace() as seen:
+        with self._stack(group_by) as load, trace(self._under) as seen:
             stack = load()
         return TracedLoad(seen, stack.plan)
 
