@@ -52,6 +52,5 @@ def short(value: float) -> str:
     >>> short(1234.5), short(56.78), short(0.126), short(0)
     ('1,234', '56.8', '0.13', '0')
     """
-    if value == int(value):
-        return f"{value:,.0f}"
-    return f"{value:,.{0 if value >= 100 else 1 if value >= 10 else 2}f}"
+    digits = 0 if value >= 100 or not value else 1 if value >= 10 else 2
+    return f"{value:,.{digits}f}"

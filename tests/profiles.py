@@ -42,7 +42,7 @@ def made(
                 "none" if group_by is None else ",".join(group_by),
                 (0.0012 * opens, 0.001 * opens, 0.0014 * opens, 0.0011 * opens),
                 opens,
-                opens - len(names),
+                max(0, opens - len(names)),
                 len(names),
                 1200 * opens,
                 {"get_tile": len(keys), "tile_data": len(keys)},

@@ -159,7 +159,7 @@ def _check_cold() -> None:
     try:
         drop_from_cache(())
     except NotImplementedError as error:
-        raise click.UsageError(f"--cold: {one_line(error)}") from error
+        raise click.UsageError(f"--cold: {error}") from error
 
 
 def _save(
@@ -225,6 +225,8 @@ def _read(path: Path) -> LoadProfile:
     try:
         text = path.read_bytes()
     except OSError as error:
-        raise click.UsageError(f"{path} cannot be read: {one_line(error)}") from error
+        raise click.UsageError(
+            f"{one_line(error)}; give a file that 'profile' wrote with --out"
+        ) from error
     with asked(str(path)):
         return LoadProfile.from_json(text)
