@@ -365,10 +365,15 @@ class Subject:
 
     def changed(self, key: TileKey, data: Any) -> bool:
         """Return whether what ``tile_data`` returned is not what it was."""
-        before = self.seen[key].look
-        if _unusual(data) or data.shape != self.shape or before is None:
+        before = self.seen[key]
+        if _unusual(data) or data.shape != self.shape or before.look is None:
             return True
-        return look(np.array(data, order="C")).digest != before.digest
+        if before.pixels is None:
+            return look(np.asarray(data)).digest != before.look.digest
+        kept = before.pixels
+        if data.dtype.newbyteorder("=") != kept.dtype.newbyteorder("="):
+            return True
+        return not np.array_equal(data, kept, equal_nan=data.dtype.kind == "f")
 
     @property
     def repeatable(self) -> bool:
