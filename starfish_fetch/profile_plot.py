@@ -211,7 +211,7 @@ def _caption(profile: LoadProfile) -> str:
     return _plain(
         "Each cell is a tile; cells that touch have the same source. Order: the axis named first "
         "(r round, c channel, z z-plane) changes slowest;\nnone is the loader's own order. "
-        f"{profile.fetcher}, {profile.tiles:,} tiles, {loads} in each order, files {files}."
+        f"{shown_names([profile.fetcher], 32)[0]}, {profile.tiles:,} tiles, {loads} in each order, files {files}."
     )
 
 

@@ -7,7 +7,6 @@ from base64 import b64encode
 from importlib.resources import files
 
 from starfish_fetch.axes import tile_shape_of
-from starfish_fetch.names import visible
 from starfish_fetch.profile._values import LoadProfile
 from starfish_fetch.profile.page._costs import Costs
 from starfish_fetch.profile.page._markup import Markup, element, joined
@@ -165,17 +164,16 @@ def _numbers(profile: LoadProfile) -> list[Markup]:
 def _footer(profile: LoadProfile) -> list[Markup]:
     extent, machine = profile.extent, profile.machine
     rows, columns = tile_shape_of(extent.tile_shape)
-    loads = "1 load" if profile.repeat == 1 else f"{profile.repeat} loads"
     packages = ", ".join(f"{name} {version}" for name, version in machine.packages.items())
     facts = {
-        "Image": f"{len(extent.rounds):,} rounds, {len(extent.chs):,} channels, "
-        f"{len(extent.zplanes):,} z-planes: {profile.tiles:,} tiles of {rows:,} x {columns:,} "
-        f"pixels, field of view {extent.fov}",
+        "Image": f"{_count(len(extent.rounds), 'round')}, {_count(len(extent.chs), 'channel')}, "
+        f"{_count(len(extent.zplanes), 'z-plane')}: {_count(profile.tiles, 'tile')} of {rows:,} x "
+        f"{columns:,} pixels, field of view {extent.fov}",
         "Fetcher": profile.fetcher,
-        "Timed": f"{loads} in each order, each by a fresh fetcher, files "
+        "Timed": f"{_count(profile.repeat, 'load')} in each order, each by a fresh fetcher, files "
         + ("dropped from the page cache before" if profile.cold else "in the page cache"),
         "Workers": "left to the loader" if profile.workers is None else f"{profile.workers}",
-        "Machine": f"{machine.processor or 'unknown processor'}, {machine.cpus} CPUs, "
+        "Machine": f"{machine.processor or 'unknown processor'}, {_count(machine.cpus, 'CPU')}, "
         f"{machine.system}",
         "Python": f"{machine.python}; {packages}",
     }
@@ -186,6 +184,13 @@ def _footer(profile: LoadProfile) -> list[Markup]:
     return [
         element("h2", "Machine and settings"),
         element("dl", *described),
-        element("p", visible("Written by starfish-fetch profile. Seconds of different machines "
-                             "cannot be compared; counts can.")),
-    ]  # fmt: skip
+        element(
+            "p",
+            "Written by starfish-fetch profile. Counts can be compared between machines; seconds "
+            "cannot.",
+        ),
+    ]
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
