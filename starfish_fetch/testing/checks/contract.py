@@ -29,7 +29,27 @@ __all__ = [
 
 @check("C1", "fail", "Without a fetcher there is nothing to load.")
 def check_fetcher_can_be_made(subject: Subject) -> Iterator[Finding]:
-    """``make_fetcher()`` returns an object that has ``get_tile``."""
+    """``make_fetcher()`` returns an object that has ``get_tile``.
+
+    The factory is a few lines that nobody tests: it ends without a ``return``, reads a folder that
+    is mounted on another machine only, or leaves when there are no arguments on the command line.
+    No data come out wrong, for none come out; but a job that waited all night for its turn ends in
+    a second.
+
+    The factory is called once, without arguments. An exception, an exit and a call that does not
+    return are told alike, and whatever needs a fetcher is skipped. ``get_tile`` is looked for
+    here, and called by other checks.
+
+    Wrong::
+
+        def make():
+            MyFetcher("data")
+
+    Right::
+
+        def make():
+            return MyFetcher("data")
+    """
     try:
         fetcher = subject.make()
     except Broken as error:
@@ -44,7 +64,37 @@ def check_fetcher_can_be_made(subject: Subject) -> Iterator[Finding]:
 
 @check("C10", "fail", "One tile that cannot be had is a load that fails, perhaps after hours.")
 def check_every_tile_can_be_had(subject: Subject) -> Iterator[Finding]:
-    """Every label of the extent gives a tile with its shape, coordinates and pixels."""
+    """Every label of the extent gives a tile with its shape, coordinates and pixels.
+
+    An extent is a full grid of rounds, channels and z-planes; what was acquired often is not. The
+    nuclei were imaged in the first round only, one round was stopped early, or, as below, the
+    table of files was made from pairs of labels where each was to meet each. A load raises when it
+    comes to the first such tile, which may be after hours.
+
+    Every tile is asked for its shape, coordinates, extras and pixels, as a load would ask; of a
+    large image, only some tens are. Extras have to be a mapping without the names r, c and z.
+    Whether the pixels are the right ones is not judged here.
+
+    Wrong::
+
+        def __init__(self, root):
+            self.paths = {}
+            for r, c in zip(range(2), range(3)):
+                self.paths[0, r, c] = f"{root}/fov0_r{r}_c{c}.tiff"
+
+        def path(self, fov, r, c):
+            return self.paths[fov, r, c]
+
+    Right::
+
+        def __init__(self, root):
+            self.paths = {}
+            for r, c in itertools.product(range(2), range(3)):
+                self.paths[0, r, c] = f"{root}/fov0_r{r}_c{c}.tiff"
+
+        def path(self, fov, r, c):
+            return self.paths[fov, r, c]
+    """
     subject.survey()
     failed = [seen for seen in subject.seen.values() if seen.problem]
     if failed:
@@ -76,7 +126,30 @@ def _problem_of_extras(extras: Any) -> str:
 
 @check("C2", "fail", "Tiles of another shape do not fit the stack, or fit it in the wrong place.")
 def check_shapes_agree(subject: Subject) -> Iterator[Finding]:
-    """The declared tile shape, ``shape`` and the shape of ``tile_data()`` are one."""
+    """The declared tile shape, ``shape`` and the shape of ``tile_data()`` are one.
+
+    Headers and image libraries say width and height, in this order; an array has rows first, which
+    is the height. With a square camera nobody notices who confused them, until the first
+    acquisition with a smaller region of interest. At best the load refuses the tile; a reader that
+    reshapes raw bytes gives a sheared picture.
+
+    ``shape`` and the array of every tile that is read are compared with the declared tile shape.
+    That a square tile was transposed cannot be seen by its shape; see ``orientation_is_kept``.
+
+    Wrong::
+
+        @property
+        def shape(self):
+            with PIL.Image.open(self.path) as image:
+                return {"y": image.size[0], "x": image.size[1]}
+
+    Right::
+
+        @property
+        def shape(self):
+            with PIL.Image.open(self.path) as image:
+                return {"y": image.size[1], "x": image.size[0]}
+    """
     wrong = []
     for seen in subject.tiles:
         said = _shape_of(seen.shape)
@@ -122,7 +195,29 @@ def _rows(shape: tuple[Any, ...]) -> str:
 
 @check("C2", "fail", "A crop that is read by itself must be the same as a crop of the whole.")
 def check_regions_agree(subject: Subject) -> Iterator[Finding]:
-    """``tile_region`` and ``row_reader``, where a tile has its own, agree with ``tile_data``."""
+    """``tile_region`` and ``row_reader``, where a tile has its own, agree with ``tile_data``.
+
+    ``tile_region`` is overridden to read less for a crop. Then the ends of the slices are taken
+    for lengths, rows are taken for columns, or the place where the region starts is forgotten. The
+    shape of what is returned may still be right. Whole images load as ever, and only who looks at
+    one cell closely sees another one.
+
+    Of one tile, four regions are compared with the same part of ``tile_data()``: all of it, a band
+    of rows, a corner, and a part off the left edge; ``row_reader`` is held to the same. A tile
+    that has neither is skipped.
+
+    Wrong::
+
+        def tile_region(self, rows, columns):
+            height = rows.stop - rows.start
+            width = columns.stop - columns.start
+            return self.tile_data()[:height, :width]
+
+    Right::
+
+        def tile_region(self, rows, columns):
+            return self.tile_data()[rows, columns]
+    """
     subject.require_repeatable()
     session = subject.fresh()
     key = subject.few[-1]
@@ -191,7 +286,29 @@ def _float(array: Any) -> bool:
 
 @check("C3", "fail", "What is no plain array is computed with differently, or not at all.")
 def check_pixels_are_a_2d_array(subject: Subject) -> Iterator[Finding]:
-    """``tile_data()`` is a plain 2-D ndarray of numbers."""
+    """``tile_data()`` is a plain 2-D ndarray of numbers.
+
+    Slicing a stack with ``z : z + 1`` leaves an axis of length one in front, a colour camera adds
+    one at the end, and libraries return images, lists or masked arrays of their own. The load
+    refuses what has another number of axes. The rest is quieter: of a masked array the mask is
+    dropped, and what it hid is measured.
+
+    Of every tile that is read, ``tile_data()`` must be a ``numpy.ndarray`` of two dimensions, of
+    booleans, integers or floats. A memory map is one; ``numpy.matrix``, masked arrays, complex
+    numbers and objects are not accepted.
+
+    Wrong::
+
+        def tile_data(self):
+            stack = tifffile.imread(self.path)
+            return stack[self.z : self.z + 1]
+
+    Right::
+
+        def tile_data(self):
+            stack = tifffile.imread(self.path)
+            return stack[self.z]
+    """
     wrong = [seen for seen in subject.tiles if seen.unusual]
     if wrong:
         first = wrong[0]
@@ -205,7 +322,30 @@ def check_pixels_are_a_2d_array(subject: Subject) -> Iterator[Finding]:
 
 @check("C4", "fail", "Tiles of two dtypes are scaled differently: intensities no longer compare.")
 def check_dtypes_agree(subject: Subject) -> Iterator[Finding]:
-    """All tiles have one kind and one size of dtype."""
+    """All tiles have one kind and one size of dtype.
+
+    One channel was corrected for its uneven illumination and is float now, or one round was saved
+    with 8 bits. Each dtype is taken as a fraction of its own full scale, so 200 becomes 0.78 as
+    uint8 and 0.003 as uint16: one round is 250 times brighter than the next, and the decoder
+    believes it.
+
+    Compared are the dtypes of all tiles that are read, whatever their byte order; the one that
+    most have is taken for the right one. Another kind (float among integers) is a failure, for a
+    load refuses it. Another size of the same kind is a warning.
+
+    Wrong::
+
+        def tile_data(self):
+            pixels = tifffile.imread(self.path, key=self.z)
+            if self.c == 1:  # the lamp was uneven
+                pixels = pixels / np.linspace(1, 2, 20)
+            return pixels
+
+    Right::
+
+        def tile_data(self):
+            return tifffile.imread(self.path, key=self.z)
+    """
     dtypes = {
         seen.key: seen.dtype.newbyteorder("=") for seen in subject.tiles if seen.dtype is not None
     }
