@@ -38,7 +38,31 @@ def _places(subject: Subject) -> dict[TileKey, Place]:
 
 @check("C8", "fail", "Without coordinates, no molecule can be placed in the tissue.")
 def check_coordinates_are_valid(subject: Subject) -> Iterator[Finding]:
-    """X and y are pairs (first, last) of finite numbers with an extent; z is a number or a pair."""
+    """X and y are pairs (first, last) of finite numbers with an extent; z is a number or a pair.
+
+    The stage's log has the corner of the image alone, numbers from a header are still text, or a
+    position that was not found is NaN. Pixels are loaded all the same, or not at all; in the first
+    case, every molecule found in them has the same position, or none, and that comes to light when
+    the cells are drawn.
+
+    Of every tile that is read, xc and yc must be pairs of finite numbers, and differ if there is
+    more than one pixel between them. zc is a number, a pair, NaN, or absent. Whether the numbers
+    are the right ones, and in which unit, cannot be seen.
+
+    Wrong::
+
+        @property
+        def coordinates(self):
+            return {"xc": 350.0, "yc": 120.0, "zc": 0.5 * self.z}
+
+    Right::
+
+        @property
+        def coordinates(self):
+            x, y = 350.0, 120.0
+            height, width = 0.1 * (24 - 1), 0.1 * (20 - 1)
+            return {"xc": (x, x + width), "yc": (y, y + height), "zc": 0.5 * self.z}
+    """
     wrong = {}
     for seen in subject.tiles:
         try:
@@ -67,7 +91,31 @@ def check_coordinates_are_valid(subject: Subject) -> Iterator[Finding]:
 
 @check("C8", "fail", "Tiles of one field of view that do not lie on each other cannot be stacked.")
 def check_tiles_are_aligned(subject: Subject) -> Iterator[Finding]:
-    """X and y are the same for all tiles of a field of view."""
+    """X and y are the same for all tiles of a field of view.
+
+    Microscopes log where the stage really was, which is a fraction of a micrometre off in each
+    round. Who passes that on has tiles that do not lie on each other, and a load raises "Tiles
+    must be aligned" after it has read a whole round. Pixel sizes that one channel's header rounds
+    otherwise do the same.
+
+    The x and y of every tile that is read are compared with those of the first, to the last bit.
+    Tiles whose coordinates are not valid are left out. Pixels are not looked at: a round that is
+    shifted in its images, but not in its numbers, passes.
+
+    Wrong::
+
+        @property
+        def coordinates(self):
+            x = {0: 350.0, 1: 350.2}[self.r]  # as the stage logged it
+            return {"xc": (x, x + 1.9), "yc": (0.0, 2.3), "zc": 0.5 * self.z}
+
+    Right::
+
+        @property
+        def coordinates(self):
+            x = 350.0  # of the field of view; rounds are registered later
+            return {"xc": (x, x + 1.9), "yc": (0.0, 2.3), "zc": 0.5 * self.z}
+    """
     places = _places(subject)
     first, *others = places.items()
     wrong = {key: place for key, place in others if place[:2] != first[1][:2]}
@@ -85,7 +133,30 @@ def check_tiles_are_aligned(subject: Subject) -> Iterator[Finding]:
 
 @check("C8", "fail", "One z-plane at two depths puts the same molecule in two places.")
 def check_z_follows_the_zplane(subject: Subject) -> Iterator[Finding]:
-    """Z depends on the z-plane alone."""
+    """Z depends on the z-plane alone.
+
+    Each colour has its focus a little higher or lower, so somebody adds the channel's offset to z;
+    or z is the motor's position at the time, which differs by round. A stack has one depth for
+    each z-plane: that of the first tile that says one. Molecules of all other channels get it too,
+    and nothing tells that their own was another.
+
+    Tiles of one z-plane that are read must have exactly the same zc, as a number or as a pair, or
+    all have none. Whether planes lie in order is asked by ``coordinates_are_plausible``.
+
+    Wrong::
+
+        @property
+        def coordinates(self):
+            z = 0.5 * self.z + 0.3 * self.c  # the colours' focus
+            return {"xc": (0.0, 1.9), "yc": (0.0, 2.3), "zc": z}
+
+    Right::
+
+        @property
+        def coordinates(self):
+            z = 0.5 * self.z
+            return {"xc": (0.0, 1.9), "yc": (0.0, 2.3), "zc": z}
+    """
     known: dict[int, tuple[TileKey, Place]] = {}
     wrong = []
     for key, place in _places(subject).items():
@@ -114,7 +185,32 @@ def _z_words(place: Place) -> str:
 
 @check("C8", "warn", "Coordinates that are merely possible still put molecules in the wrong place.")
 def check_coordinates_are_plausible(subject: Subject) -> Iterator[Finding]:
-    """Coordinates rise with pixels and z-planes, and have x and y in their places."""
+    """Coordinates rise with pixels and z-planes, and have x and y in their places.
+
+    x and y are swapped, one of them runs backwards, or all planes lie at one depth. All of it can
+    be loaded. The molecules are then mirrored within the tissue, and as each field of view is so,
+    the picture looks like tissue until somebody lays the histology over it.
+
+    Most findings are suspicions, since real data may look the same: numbers that fall from first
+    to last; pixels of an oblong tile that would be square if x and y were swapped; depths that are
+    equal or go up and down. Where ``expected`` is a synth dataset, coordinates are compared with
+    it. Lists in place of tuples are a certainty: starfish refuses them. In a square tile, a swap
+    is seen only by comparing with a dataset.
+
+    Wrong::
+
+        @property
+        def coordinates(self):
+            height, width = 0.1 * (24 - 1), 0.1 * (20 - 1)
+            return {"xc": (0.0, height), "yc": (0.0, width), "zc": 0.5 * self.z}
+
+    Right::
+
+        @property
+        def coordinates(self):
+            height, width = 0.1 * (24 - 1), 0.1 * (20 - 1)
+            return {"xc": (0.0, width), "yc": (0.0, height), "zc": 0.5 * self.z}
+    """
     places = _places(subject)
     key, place = next(iter(places.items()))
     rows, columns = subject.shape
