@@ -33,7 +33,33 @@ _SHARE = 0.8
 
 @check("C9", "warn", "Plans, coordinates and previews ask every tile; each would be a full read.")
 def check_metadata_reads_no_pixels(subject: Subject) -> Iterator[Finding]:
-    """``get_tile``, ``shape``, ``coordinates`` and ``source`` read no pixels."""
+    """``get_tile``, ``shape``, ``coordinates`` and ``source`` read no pixels.
+
+    The quickest way to write ``shape`` is to read the tile and ask the array. Every tile is then
+    decoded twice, and whoever wants a plan, the coordinates or the size of an experiment waits as
+    long as for all of its pixels. Nothing is wrong but the time, so nobody looks for the cause.
+
+    One tile is made and asked for its shape, coordinates and source. Named are those of these
+    calls in which a function returned as many pixels as a tile has while a file was opened or
+    read, or in which the process read as many bytes as a tile has, if that is more than 16 KiB.
+    Pixels that were read before, as the fetcher was made, and small reads by a library in C are
+    not seen.
+
+    Wrong::
+
+        @property
+        def shape(self):
+            rows, columns = self.tile_data().shape
+            return {"y": rows, "x": columns}
+
+    Right::
+
+        @property
+        def shape(self):
+            with tifffile.TiffFile(self.path) as file:
+                rows, columns = file.pages.first.shape
+            return {"y": rows, "x": columns}
+    """
     key = subject.few[-1]
     pixels = int(np.prod(subject.shape))
     nbytes = subject.reference(key).nbytes
@@ -116,7 +142,35 @@ def _bytes_read() -> int:
 
 @check("C13", "warn", "What keeps every tile that it read ends with the machine's memory.")
 def check_memory_is_bounded(subject: Subject) -> Iterator[Finding]:
-    """Tiles that nobody holds any longer are not kept without limit."""
+    """Tiles that nobody holds any longer are not kept without limit.
+
+    A cache without a limit makes the second look at a tile fast, and the test image fits. An
+    experiment of some hundred gigabytes does not: the machine slows down, and the system ends the
+    process at one of the last fields of view, often without a message.
+
+    Up to two dozen tiles are read and dropped. It is told if, through the second half of them, the
+    fetcher came to hold at least four fifths of the bytes that were read. Seen is what Python and
+    numpy allocate; what a library in C keeps is not. A cache that does have a limit, but one
+    beyond these tiles, looks like one without.
+
+    Wrong::
+
+        @functools.lru_cache(maxsize=None)
+        def volume(path):
+            return tifffile.imread(path)
+
+        def tile_data(self):
+            return volume(self.path)[self.z].copy()
+
+    Right::
+
+        @functools.lru_cache(maxsize=1)
+        def volume(path):
+            return tifffile.imread(path)
+
+        def tile_data(self):
+            return volume(self.path)[self.z].copy()
+    """
     keys = list(subject.looks)[:_MOST_TILES]
     if len(keys) < _ENOUGH_TILES:
         raise NotChecked("too few tiles to tell")
