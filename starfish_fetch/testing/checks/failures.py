@@ -33,7 +33,31 @@ _MOST_COPIED = 1 << 28
     "C10", "fail", "A typing error in a label should be an error, and not somebody else's pixels."
 )
 def check_unknown_labels_are_refused(subject: Subject) -> Iterator[Finding]:
-    """A label that does not exist is an exception."""
+    """A label that does not exist is an exception.
+
+    Labels are clamped to the last one, taken modulo their number, or looked up with a default; and
+    in Python, -1 is the last of a list. Somebody asks for five rounds where there are four, and
+    gets the fourth twice. Every barcode is then read with a round that never was, and most still
+    decode, to something.
+
+    Asked for are labels just beyond both ends, in gaps and far away, one axis at a time, and a
+    field of view far away. The pixels of a known tile, or zeros, are a failure; for a negative
+    label or another field of view, a warning. A suspicion are pixels so few or so alike that
+    chance may have made them, and other pixels for a label that can hardly exist. Just beyond the
+    end, those pass: the extent may leave out tiles that are there.
+
+    Wrong::
+
+        def get_tile(self, fov, r, c, z):
+            return MyTile(self, fov, r, c, min(z, 3))
+
+    Right::
+
+        def get_tile(self, fov, r, c, z):
+            if z not in range(4):
+                raise KeyError(f"there is no z-plane {z}")
+            return MyTile(self, fov, r, c, z)
+    """
     known = {
         seen.digest: key for key, seen in reversed(subject.looks.items()) if not _is_zero(seen)
     }
@@ -117,7 +141,31 @@ def _other_fov(subject: Subject) -> Iterator[Finding]:
 
 @check("C10", "fail", "A file that was not copied should stop a load, and not be a tile of zeros.")
 def check_missing_files_are_errors(subject: Subject) -> Iterator[Finding]:
-    """A tile whose file is missing is an exception."""
+    """A tile whose file is missing is an exception.
+
+    One file of ten thousand was not copied, and a single missing tile should not stop the
+    pipeline: so zeros are returned in its place. A round without signal is a bit that is 0, and a
+    barcode with that bit may well be another gene. All that shows is one field of view with odd
+    counts.
+
+    The files that are opened for a tile are hidden from Python, first from a fresh fetcher and
+    then from one that has read another tile; the files themselves are not touched. Any exception
+    will do, and so do the right pixels, from a cache. Where files are opened in C only, as by HDF5
+    or OpenCV, there is nothing to hide, and the check is skipped.
+
+    Wrong::
+
+        def tile_data(self):
+            try:
+                return tifffile.imread(self.path, key=self.z)
+            except FileNotFoundError:
+                return np.zeros((24, 20), np.uint16)
+
+    Right::
+
+        def tile_data(self):
+            return tifffile.imread(self.path, key=self.z)
+    """
     key, files = _key_with_files(subject)
     met = False
     before = subject.few[0]
@@ -159,7 +207,36 @@ def _key_with_files(subject: Subject) -> tuple[TileKey, list[str]]:
 
 @check("C10", "fail", "A copy that was cut short looks whole if what is missing is filled in.")
 def check_truncated_files_are_errors(subject: Subject) -> Iterator[Finding]:
-    """A tile whose file ends too early is an exception, or still what it was."""
+    """A tile whose file ends too early is an exception, or still what it was.
+
+    A copy was interrupted, or a disk was full. Reading such a file may get less than was asked for
+    without any error, and an array that was made beforehand keeps its zeros. The lower part of a
+    tile is black, or is that of the tile before, and is measured as tissue without molecules.
+
+    A few tiles are read from copies of their files that end after half, and after nine tenths.
+    Pixels of the declared shape that are not the tile's are a failure; a warning, if tifffile
+    logged that something is missing. Skipped are files of more than 256 MiB, and those that are
+    not opened through Python.
+
+    Wrong::
+
+        def tile_data(self):
+            pixels = np.zeros((24, 20), np.uint16)
+            with open(self.path, "rb") as file:
+                file.seek(self.z * pixels.nbytes)
+                file.readinto(pixels)
+            return pixels
+
+    Right::
+
+        def tile_data(self):
+            pixels = np.zeros((24, 20), np.uint16)
+            with open(self.path, "rb") as file:
+                file.seek(self.z * pixels.nbytes)
+                if file.readinto(pixels) != pixels.nbytes:
+                    raise EOFError(f"{self.path} ends too early")
+            return pixels
+    """
     last, files = _key_with_files(subject)
     if sum(Path(file).stat().st_size for file in files) > _MOST_COPIED:
         raise NotChecked("its files are too large to be copied for this")
