@@ -31,7 +31,38 @@ _REMEDY = "Build what is read from the labels that get_tile was given, and from 
 
 @check("C1", "fail", "A tile under the wrong label is another gene, another round, another depth.")
 def check_labels_are_honoured(subject: Subject) -> Iterator[Finding]:
-    """Every label of round, channel, z-plane and field of view selects its own tile."""
+    """Every label of round, channel, z-plane and field of view selects its own tile.
+
+    The loop that fetched the files leaves its variables behind, and the fetcher builds its path
+    from those: every tile is the last file's. A constructor takes z before channel; files are
+    sorted by name, with c10 before c2; a label is taken for a position in a list. All of it loads
+    without a complaint, and what comes out is an image, with each gene, round or depth under
+    another's name.
+
+    With ``expected``, every tile that is read is compared with its own pixels, and the message
+    names the tile whose pixels it holds instead, and the pattern. Without, only repeated pixels
+    show: a failure if a label that nobody ever wrote gives them as well, else a suspicion, as data
+    may repeat. Rounds and channels that are swapped need ``expected``; tiles that are blank or too
+    small are left out.
+
+    Wrong::
+
+        for r, c in itertools.product(range(2), range(3)):
+            download(f"fov0_r{r}_c{c}.tiff", to="data")
+
+        def tile_data(self):
+            path = f"data/fov{self.fov}_r{r}_c{c}.tiff"  # whose r and c?
+            return tifffile.imread(path, key=self.z)
+
+    Right::
+
+        for r, c in itertools.product(range(2), range(3)):
+            download(f"fov0_r{r}_c{c}.tiff", to="data")
+
+        def tile_data(self):
+            path = f"data/fov{self.fov}_r{self.r}_c{self.c}.tiff"
+            return tifffile.imread(path, key=self.z)
+    """
     looks = subject.looks
     if subject.oracle is None:
         yield from _without_oracle(subject, looks)
@@ -208,7 +239,27 @@ _PREFIXES = {
 
 @check("C1", "warn", "A file name that contradicts the label is often the first sign of a mix-up.")
 def check_file_names_agree_with_labels(subject: Subject) -> Iterator[Finding]:
-    """The numbers in the names of the files that are opened go with the labels asked for."""
+    """The numbers in the names of the files that are opened go with the labels asked for.
+
+    Files are found with ``glob`` and sorted, which puts c10 between c1 and c2; it was right with
+    nine channels. Or round and channel are swapped where the name is built. Every tile exists and
+    looks like one, but the names of the files say that it is not the one asked for.
+
+    Looked at are the names of the files that are opened, if each tile has one file and all names
+    have one pattern. A number after a word such as r, round, hyb, c, ch, w or z has to rise with
+    that label and with no other; that files count from 1, or in steps, is fine. It is always a
+    suspicion, for people number files as they like. What is opened in C is not seen.
+
+    Wrong::
+
+        def path(self, fov, r, c):
+            return sorted(glob.glob(f"{self.root}/fov{fov}_r{r}_c*.tiff"))[c]
+
+    Right::
+
+        def path(self, fov, r, c):
+            return f"{self.root}/fov{fov}_r{r}_c{c}.tiff"
+    """
     names: dict[TileKey, str] = {}
     looks = subject.looks
     keys = _varied(list(looks), subject)
