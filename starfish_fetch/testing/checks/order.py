@@ -48,7 +48,36 @@ _LARGE = 1 << 20
 
 @check("C5", "fail", "Data that change when they are read again cannot be analysed twice.")
 def check_tiles_repeat(subject: Subject) -> Iterator[Finding]:
-    """The same tile asked for again has the same pixels."""
+    """The same tile asked for again has the same pixels.
+
+    A file is opened when the tile is made and read from where it stands, so a second read begins
+    where the first ended. Or pixels are corrected in place, a little more each time, or noise is
+    added without a seed. The first look is right. What is computed after the second cannot be had
+    again, not by a reviewer, and not by its author.
+
+    Of a few tiles, ``tile_data()`` is called twice, the tile is asked for twice, and two fresh
+    fetchers are compared. What changes only from one process or day to the next is not seen.
+
+    Wrong::
+
+        class MyTile(FetchedTile):
+            def __init__(self, fetcher, fov, r, c, z):
+                super().__init__(fetcher, fov, r, c, z)
+                self.file = open(self.path, "rb")
+                self.file.seek(z * 24 * 20 * 2)
+
+            def tile_data(self):
+                return np.fromfile(self.file, np.uint16, 24 * 20).reshape(24, 20)
+
+    Right::
+
+        class MyTile(FetchedTile):
+            def tile_data(self):
+                with open(self.path, "rb") as file:
+                    file.seek(self.z * 24 * 20 * 2)
+                    pixels = np.fromfile(file, np.uint16, 24 * 20)
+                return pixels.reshape(24, 20)
+    """
     session = subject.fresh()
     remedy = "Read from the labels alone: keep no position, counter or chance in the fetcher."
     for key in subject.few:
@@ -83,7 +112,41 @@ def _equal(one: Any, other: Any) -> bool:
 
 @check("C6", "fail", "Load order is chosen for speed; a fetcher that minds it gives wrong data.")
 def check_order_does_not_matter(subject: Subject) -> Iterator[Finding]:
-    """Any order of requests gives the same pixels."""
+    """Any order of requests gives the same pixels.
+
+    What was read last is kept, and read again when some of the labels change, but not all that it
+    depends on. In the order r, c, z the cache below is right, as the channel changes whenever the
+    round does. With ``group_by=(Axes.CH,)``, which was chosen for speed, the channel stays, and
+    all rounds are the first one.
+
+    A few tiles are asked of fresh fetchers backwards, shuffled, and beginning with the second, and
+    compared with what they were when all were read in the order r, c, z. An order that disturbs
+    none of these few passes. Where pixels change by themselves, the check is skipped; see
+    ``tiles_repeat``.
+
+    Wrong::
+
+        class MyFetcher(TileFetcher):
+            channel = volume = None
+
+            def pixels(self, fov, r, c, z):
+                if self.channel != c:
+                    self.volume = tifffile.imread(self.path(fov, r, c))
+                    self.channel = c
+                return self.volume[z].copy()
+
+    Right::
+
+        class MyFetcher(TileFetcher):
+            path_read = volume = None
+
+            def pixels(self, fov, r, c, z):
+                path = self.path(fov, r, c)
+                if self.path_read != path:
+                    self.volume = tifffile.imread(path)
+                    self.path_read = path
+                return self.volume[z].copy()
+    """
     few = subject.few
     if len(few) < 2:
         raise NotChecked("there is only one tile")
@@ -116,7 +179,34 @@ def check_order_does_not_matter(subject: Subject) -> Iterator[Finding]:
     "C6", "fail", "Tiles are often made first and read later, by dask or by a loop of one's own."
 )
 def check_tiles_do_not_share_state(subject: Subject) -> Iterator[Finding]:
-    """A tile keeps its labels and pixels when others are asked for before it is read."""
+    """A tile keeps its labels and pixels when others are asked for before it is read.
+
+    The fetcher notes which tile was asked for last, and each tile looks there when it is read. A
+    load reads every tile before it asks for the next, so nothing is wrong. Then dask, or a list
+    comprehension, makes all tiles first and reads them later: each is the last one, and a stack of
+    one image repeated looks sharp and plausible.
+
+    A few tiles are made, then read in reverse. Their pixels and coordinates are compared with what
+    they were when each was read at once. Skipped where pixels change by themselves or with the
+    order.
+
+    Wrong::
+
+        def get_tile(self, fov, r, c, z):
+            self.current = fov, r, c, z
+            return MyTile(self, fov, r, c, z)
+
+        def tile_data(self):
+            return self.fetcher.pixels(*self.fetcher.current)
+
+    Right::
+
+        def get_tile(self, fov, r, c, z):
+            return MyTile(self, fov, r, c, z)
+
+        def tile_data(self):
+            return self.fetcher.pixels(self.fov, self.r, self.c, self.z)
+    """
     few = subject.few
     if len(few) < 2:
         raise NotChecked("there is only one tile")
@@ -142,7 +232,39 @@ def check_tiles_do_not_share_state(subject: Subject) -> Iterator[Finding]:
 
 @check("C6", "fail", "After a refused tile the next one must be right, or a retry makes it worse.")
 def check_errors_leave_nothing_behind(subject: Subject) -> Iterator[Finding]:
-    """After an exception, the next tile is as good as ever."""
+    """After an exception, the next tile is as good as ever.
+
+    A cache notes what it is about to read, and then the read fails. Asked once more, it takes the
+    note for the truth and returns what it read before: another tile. So the load fails, somebody
+    runs the cell again, and now it works. Others remember the failure, and refuse everything from
+    then on.
+
+    Labels that do not exist, and were refused, are asked for twice, and have to be refused twice;
+    a tile that exists is read after each, and compared. If no label is refused, the check is
+    skipped. An error in the middle of a file that exists is not tried.
+
+    Wrong::
+
+        class MyFetcher(TileFetcher):
+            key = volume = None
+
+            def pixels(self, fov, r, c, z):
+                if self.key != (fov, r, c):
+                    self.key = fov, r, c
+                    self.volume = tifffile.imread(self.path(fov, r, c))
+                return self.volume[z].copy()
+
+    Right::
+
+        class MyFetcher(TileFetcher):
+            key = volume = None
+
+            def pixels(self, fov, r, c, z):
+                if self.key != (fov, r, c):
+                    self.volume = tifffile.imread(self.path(fov, r, c))
+                    self.key = fov, r, c  # now that it is true
+                return self.volume[z].copy()
+    """
     subject.require_repeatable()
     refused = [key for key, answer in subject.answers.items() if isinstance(answer, str)]
     if not refused:
@@ -180,7 +302,36 @@ def check_errors_leave_nothing_behind(subject: Subject) -> Iterator[Finding]:
     "C11", "fail", "Whoever corrects a tile in place corrects every copy that is handed out later."
 )
 def check_arrays_are_private(subject: Subject) -> Iterator[Finding]:
-    """A returned array stays as it is, and writing into it changes nothing that comes later."""
+    """A returned array stays as it is, and writing into it changes nothing that comes later.
+
+    A plane of a cached volume is a view of the cache. Who subtracts the background from it in
+    place subtracts it from the cache as well, and from every tile that is taken from there later:
+    the second load of the same notebook is darker than the first. One buffer for all tiles does it
+    at once.
+
+    Arrays of a few tiles are kept while the others are read, and must not change. Then each is
+    overwritten and put back, and tiles are read again. Arrays that are read-only cannot be damaged
+    and pass; so do maps of files, unless writing into one would change the file or what is read
+    later.
+
+    Wrong::
+
+        @functools.lru_cache(maxsize=1)
+        def volume(path):
+            return tifffile.imread(path)
+
+        def tile_data(self):
+            return volume(self.path)[self.z]
+
+    Right::
+
+        @functools.lru_cache(maxsize=1)
+        def volume(path):
+            return tifffile.imread(path)
+
+        def tile_data(self):
+            return volume(self.path)[self.z].copy()
+    """
     subject.require_repeatable()
     session = subject.fresh()
     few = subject.few
@@ -252,7 +403,43 @@ def _written_to_comes_back(
     "C7", "fail", "Threads that disturb each other give wrong tiles now and then: the worst kind."
 )
 def check_threads_agree(subject: Subject) -> Iterator[Finding]:
-    """A fetcher that declares ``thread_safe`` gives every thread the right pixels."""
+    """A fetcher that declares ``thread_safe`` gives every thread the right pixels.
+
+    ``thread_safe`` is set because it is faster, and the cache of one file that served a single
+    thread so well is now everybody's: between putting a volume there and taking a plane from it,
+    another thread has put another one. A position in a shared file does the same. One tile of some
+    thousand is wrong, a different one in each run, and no test that reads tile by tile finds it.
+
+    Only a fetcher that declares ``thread_safe`` is tested: four threads read a few tiles, some
+    from the first read on, some through pauses put between the lines of the fetcher's own code. A
+    finding is a certainty. A pass is none: races that need more luck, or that lie in a library's
+    code, may not show.
+
+    Wrong::
+
+        class MyFetcher(TileFetcher):
+            thread_safe = True
+            path_read = volume = None
+
+            def pixels(self, fov, r, c, z):
+                path = self.path(fov, r, c)
+                if self.path_read != path:
+                    self.volume, self.path_read = tifffile.imread(path), path
+                return self.volume[z].copy()
+
+    Right::
+
+        class MyFetcher(TileFetcher):
+            thread_safe = True
+
+            @staticmethod
+            @functools.lru_cache(maxsize=4)  # may be called by any thread
+            def volume(path):
+                return tifffile.imread(path)
+
+            def pixels(self, fov, r, c, z):
+                return self.volume(self.path(fov, r, c))[z].copy()
+    """
     session = subject.fresh()
     if not getattr(session.fetcher, "thread_safe", False):
         raise NotChecked("it does not declare thread_safe")
@@ -361,7 +548,35 @@ def _often_switched() -> Iterator[None]:
 
 @check("C6", "fail", "A fetcher travels to other processes by pickling, as with dask.")
 def check_pickling_keeps_pixels(subject: Subject) -> Iterator[Finding]:
-    """A fetcher and its tiles can be pickled, and give the same pixels afterwards."""
+    """A fetcher and its tiles can be pickled, and give the same pixels afterwards.
+
+    A lock, an open file or a class defined within a function cannot be pickled, and that shows on
+    the day when the work is to go to many processes. Worse is a ``__getstate__`` that leaves out
+    what pixels depend on: the workers then read, without a word, another image than the one at
+    home.
+
+    A fetcher that has not read anything, and one tile, are pickled and read again in this process.
+    Other pixels are a failure. That something cannot be pickled is a warning, for one process is
+    enough for many. A path that only exists here is not seen.
+
+    Wrong::
+
+        class MyFetcher(TileFetcher):
+            def __init__(self, root):
+                self.root, self.lock = root, threading.Lock()
+
+    Right::
+
+        class MyFetcher(TileFetcher):
+            def __init__(self, root):
+                self.root, self.lock = root, threading.Lock()
+
+            def __getstate__(self):
+                return {"root": self.root}
+
+            def __setstate__(self, state):
+                self.__init__(**state)
+    """
     subject.require_repeatable()
     key = subject.few[-1]
     if subject.changed(key, subject.fresh().read(key)):
