@@ -52,7 +52,28 @@ def _told(subject: Subject, wrong: list[Seen], remedy: str) -> Iterator[Finding]
 
 @check("C3", "fail", "A mirrored tile puts every molecule where it is not.")
 def check_orientation_is_kept(subject: Subject) -> Iterator[Finding]:
-    """Rows are y from the top and columns x from the left, as the data have them."""
+    """Rows are y from the top and columns x from the left, as the data have them.
+
+    The plane is flipped so that y goes up as in a plot, transposed because a library counts x
+    first, or turned as the camera is mounted. The picture looks as good as before. But positions
+    no longer go with the coordinates, with the other channels if it was done to one, or with the
+    segmentation that another program made.
+
+    With ``expected``, a tile that differs is compared with what is expected, turned, flipped and
+    transposed, and read column by column. Without, a few tiles are looked for in the TIFF or .npy
+    files that they are read from; one that lies there turned is a suspicion, as some microscopes
+    write it so. An oblong tile that is transposed has the wrong shape; see ``shapes_agree``.
+
+    Wrong::
+
+        def tile_data(self):
+            return np.flipud(tifffile.imread(self.path, key=self.z))
+
+    Right::
+
+        def tile_data(self):
+            return tifffile.imread(self.path, key=self.z)
+    """
     remedy = "Return rows (y), then columns (x), without turning or flipping the plane."
     if subject.oracle is not None:
         yield from _told(subject, _of_kind(subject, "orientation"), remedy)
@@ -77,7 +98,27 @@ def check_orientation_is_kept(subject: Subject) -> Iterator[Finding]:
     "C12", "fail", "An intensity outside of [0, 1] is no fraction of full scale: no load takes it."
 )
 def check_intensities_are_in_range(subject: Subject) -> Iterator[Finding]:
-    """Floats lie within [0, 1], integers are not negative, and no pixel is NaN."""
+    """Floats lie within [0, 1], integers are not negative, and no pixel is NaN.
+
+    Pixels are turned into floats without being divided, so that they reach 65535 where 1 is full
+    scale; or a background is subtracted and the darkest are below zero. The load refuses these,
+    when it comes to the first. Pixels that a flat field of 0 made NaN are loaded, with a warning,
+    and every mean that has one of them is NaN.
+
+    Told are, of all tiles that are read, floats below 0 or above 1, integers below 0 (a failure),
+    and NaN (a warning). That numbers are within the range does not make them right; see
+    ``intensities_are_untouched``.
+
+    Wrong::
+
+        def tile_data(self):
+            return tifffile.imread(self.path, key=self.z).astype(np.float32)
+
+    Right::
+
+        def tile_data(self):
+            return tifffile.imread(self.path, key=self.z)
+    """
     outside: list[tuple[Seen, Look]] = []
     undefined: list[Seen] = []
     for seen in subject.tiles:
@@ -110,7 +151,30 @@ def check_intensities_are_in_range(subject: Subject) -> Iterator[Finding]:
 
 @check("C12", "fail", "Tiles scaled one by one no longer compare: decoding by intensity fails.")
 def check_intensities_are_untouched(subject: Subject) -> Iterator[Finding]:
-    """Intensities are the file's own: not rescaled, clipped, wrapped or byte-swapped."""
+    """Intensities are the file's own: not rescaled, clipped, wrapped or byte-swapped.
+
+    Each tile is divided by its own maximum, as viewers do, and looks better. A round without
+    signal is now as bright as one full of it. Decoding compares rounds and channels with each
+    other: noise is read as bits, and genes are found where nothing is. Clipping, casting to 8 bits
+    and the wrong byte order do their part more visibly.
+
+    With ``expected``, every tile is told that was rescaled, inverted, clipped, wrapped or
+    byte-swapped. Without, a few tiles are looked for in the TIFF or .npy files that they are read
+    from: to change them one by one is a failure, while one factor for all leaves them comparable
+    and passes. What the pixels alone can tell is a suspicion: that every tile just touches full
+    scale, say.
+
+    Wrong::
+
+        def tile_data(self):
+            pixels = tifffile.imread(self.path, key=self.z).astype(np.float32)
+            return pixels / pixels.max()
+
+    Right::
+
+        def tile_data(self):
+            return tifffile.imread(self.path, key=self.z)
+    """
     remedy = "Return the file's own numbers; leave scaling to the load, which is the same for all."
     if subject.oracle is not None:
         yield from _told(subject, _of_kind(subject, "intensity"), remedy)
@@ -195,7 +259,28 @@ def _reaches_full_scale(seen: Seen) -> bool:
 
 @check("C12", "fail", "Pixels that are nobody's are measured as if they were data.")
 def check_pixels_are_as_expected(subject: Subject) -> Iterator[Finding]:
-    """Every pixel is the one expected, where it is known which."""
+    """Every pixel is the one expected, where it is known which.
+
+    A registration or a filter has found its way into the fetcher, a header is two bytes longer
+    than its author thought, or the last strip of each file is never read. Pixels that come round
+    the other edge are molecules at a place where there are none, and whoever registers the rounds
+    later starts from what was shifted already.
+
+    This is for tiles that differ from ``expected`` in a way that no other check has a name for.
+    The message says by how much they are shifted, or which rows differ. Without ``expected`` there
+    is nothing to compare with, and the check is skipped.
+
+    Wrong::
+
+        def tile_data(self):
+            pixels = tifffile.imread(self.path, key=self.z)
+            return np.roll(pixels, 1, axis=1)  # this camera is off by one
+
+    Right::
+
+        def tile_data(self):
+            return tifffile.imread(self.path, key=self.z)
+    """
     wrong = _of_kind(subject, "other")
     yield from _told(subject, wrong, "Compare how this tile is read with how it was written.")
     unexplained = [seen for seen in subject.tiles if seen.differs and seen.difference is None]
@@ -210,7 +295,31 @@ def check_pixels_are_as_expected(subject: Subject) -> Iterator[Finding]:
 
 @check("C10", "fail", "A blank tile in place of an error is a round without signal: a wrong gene.")
 def check_failures_are_not_pixels(subject: Subject) -> Iterator[Finding]:
-    """No tile is blank where the data are not."""
+    """No tile is blank where the data are not.
+
+    Somewhere an exception is caught, and a block of zeros is returned so that the pipeline goes
+    on. It was meant for one bad file; it also catches the typing error in a name, and the plane
+    that one position has more than the pilot had. These tiles are black in every run, nobody is
+    told, and their molecules are missing, or decoded as others.
+
+    With ``expected``, and only then, tiles are told whose pixels are all of one value where the
+    data's are not. A tile that is blank in the data as well is no crime. One that is black in part
+    is told by ``pixels_are_as_expected``.
+
+    Wrong::
+
+        def tile_data(self):
+            planes = tifffile.imread(self.path, key=range(3))  # as in the pilot
+            try:
+                return planes[self.z]
+            except IndexError:
+                return np.zeros((24, 20), np.uint16)
+
+    Right::
+
+        def tile_data(self):
+            return tifffile.imread(self.path, key=self.z)
+    """
     yield from _told(
         subject,
         _of_kind(subject, "blank"),
