@@ -53,7 +53,34 @@ def _let_go(subject: Subject, session: Session) -> None:
     "C13", "fail", "After about a thousand handles, the system gives out no more: the load fails."
 )
 def check_file_handles_are_returned(subject: Subject) -> Iterator[Finding]:
-    """Reading leaves no more files open than are being read, and none in the end."""
+    """Reading leaves no more files open than are being read, and none in the end.
+
+    A file is opened for each tile and kept, in a list or by the tile itself. With the test image
+    that is a dozen. A process may have about a thousand open; then the next tile raises "Too many
+    open files", hours into the load, at a file that is perfectly in order.
+
+    What the process has open is counted while the same few tiles are read three times. More each
+    time, or more than there are files, is a failure. What is still open after the fetcher was
+    closed, if it has ``close``, and dropped is a warning. One handle for each file passes, though
+    there may be ten thousand of them. Skipped where the system does not say what is open.
+
+    Wrong::
+
+        class MyFetcher(TileFetcher):
+            def __init__(self, root):
+                self.root, self.files = root, []
+
+            def pixels(self, fov, r, c, z):
+                self.files.append(open(self.path(fov, r, c), "rb"))
+                return tifffile.imread(self.files[-1], key=z)
+
+    Right::
+
+        class MyFetcher(TileFetcher):
+            def pixels(self, fov, r, c, z):
+                with open(self.path(fov, r, c), "rb") as file:
+                    return tifffile.imread(file, key=z)
+    """
     few = subject.few
     before = _handles()
     session = subject.fresh()
@@ -105,7 +132,30 @@ def _settled(most: int) -> int:
 
 @check("C13", "warn", "What each load leaves behind fills the disk, or the machine, in the end.")
 def check_threads_and_files_are_returned(subject: Subject) -> Iterator[Finding]:
-    """No thread and no temporary file outlives the fetcher."""
+    """No thread and no temporary file outlives the fetcher.
+
+    Each file is copied to a temporary place first, because the server is slow, and the copy stays.
+    A night's work is a full disk, often that of a machine which others work on too. A pool of
+    threads for each tile, never shut down, does the same to memory.
+
+    After a few tiles were read and the fetcher was dropped, threads that were started and still
+    run are told, and files that were made and are still there. Seen are files that are opened
+    through Python; a cache on disk that is kept on purpose looks the same as one forgotten.
+
+    Wrong::
+
+        def tile_data(self):
+            with tempfile.NamedTemporaryFile(delete=False) as copy:
+                shutil.copy(self.path, copy.name)
+            return tifffile.imread(copy.name, key=self.z)
+
+    Right::
+
+        def tile_data(self):
+            with tempfile.TemporaryDirectory() as folder:
+                copy = shutil.copy(self.path, folder)
+                return tifffile.imread(copy, key=self.z)
+    """
     before = set(threading.enumerate())
     # Clocks of file systems are coarse.
     started = time.time() - 0.02
@@ -145,7 +195,28 @@ def _made_since(path: str, started: float) -> bool:
 
 @check("C14", "warn", "Plans, predictions and the default order rest on what source() says.")
 def check_sources_are_truthful(subject: Subject) -> Iterator[Finding]:
-    """``source`` names the file that is really opened, without opening it."""
+    """``source`` names the file that is really opened, without opening it.
+
+    ``source`` builds a path of its own, and when the file names change, only the one in
+    ``tile_data()`` is corrected. Pixels stay right. But the default order finishes one source
+    before the next, and predictions count sources: from then on each file is opened again and
+    again, and the advice on how to load faster makes it slower.
+
+    Of a few tiles, what ``source`` says is compared with the files that are opened. A path must be
+    one of them, or a folder that they are in; of another name, it must stand for the same files
+    each time. An exception, and a name that cannot be hashed, are failures; all else is a warning.
+    Where no file is seen to be opened, as in C, the check is skipped.
+
+    Wrong::
+
+        def source(self, fov, r, c, z):
+            return f"{self.root}/fov{fov}_r{r}.tiff"  # one per round, once
+
+    Right::
+
+        def source(self, fov, r, c, z):
+            return self.path(fov, r, c)
+    """
     session = subject.fresh()
     source = getattr(session.fetcher, "source", None)
     if not callable(source) or getattr(source, "__func__", None) is TileFetcher.source:
