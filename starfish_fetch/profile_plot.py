@@ -18,7 +18,7 @@ from matplotlib.patches import Patch
 
 from starfish_fetch.names import shown_names, visible
 from starfish_fetch.strips import AGAIN, FEW, UNKNOWN, columns_for, marks, pieces, source_colours
-from starfish_fetch.units import of_bytes, of_seconds, short
+from starfish_fetch.units import middle_half, of_bytes, of_seconds, short
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
@@ -145,9 +145,9 @@ def _costs(bars: Sequence[Subplot], row: OrderProfile, profile: LoadProfile) -> 
 
     _, scale = _seconds_unit(profile)
     times.barh([0], [row.median_seconds], _THICK, color=_BAR)
-    ends = min(row.seconds), max(row.seconds)
+    ends = middle_half(row.seconds)
     times.plot(ends, (0.21, 0.21), color=_TEXT, linewidth=2.5, solid_capstyle="butt")
-    longest = max(max(one.seconds) for one in profile.rows)
+    longest = max(middle_half(one.seconds)[1] for one in profile.rows)
     _finish(times, row.median_seconds, longest, short(row.median_seconds * scale))
 
 
@@ -197,7 +197,7 @@ def _signs() -> list[Artist]:
         _mark("a file is opened for the tile above it", _TEXT),
         _mark("a file that was open before is opened again", AGAIN),
         Patch(color=_BAR, label="opened the first time; read; median time"),
-        Line2D([], [], color=_TEXT, linewidth=2.5, label="from the fastest load to the slowest"),
+        Line2D([], [], color=_TEXT, linewidth=2.5, label="half of all loads took between its ends"),
     ]
 
 
@@ -206,12 +206,13 @@ def _mark(label: str, colour: str) -> Artist:
 
 
 def _caption(profile: LoadProfile) -> str:
+    (fetcher,) = shown_names([profile.fetcher], 32)
     loads = "one load" if profile.repeat == 1 else f"{profile.repeat} loads"
     files = "dropped from the page cache before" if profile.cold else "in the page cache"
     return _plain(
         "Each cell is a tile; cells that touch have the same source. Order: the axis named first "
         "(r round, c channel, z z-plane) changes slowest;\nnone is the loader's own order. "
-        f"{shown_names([profile.fetcher], 32)[0]}, {profile.tiles:,} tiles, {loads} in each order, files {files}."
+        f"{fetcher}, {profile.tiles:,} tiles, {loads} in each order, files {files}."
     )
 
 

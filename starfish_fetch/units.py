@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from statistics import quantiles
 
-__all__ = ["in_units", "of_bytes", "of_seconds", "short"]
+__all__ = ["in_units", "middle_half", "of_bytes", "of_seconds", "short"]
 
 
 def of_seconds(seconds: Iterable[float]) -> tuple[str, float]:
@@ -54,3 +55,17 @@ def short(value: float) -> str:
     """
     digits = 0 if value >= 100 or not value else 1 if value >= 10 else 2
     return f"{value:,.{digits}f}"
+
+
+def middle_half(values: Sequence[float]) -> tuple[float, float]:
+    """Return between which two values half of all lie: one stray value does not move them.
+
+    Examples
+    --------
+    >>> middle_half([1.0, 2.0, 3.0, 4.0, 90.0]), middle_half([5.0])
+    ((2.0, 4.0), (5.0, 5.0))
+    """
+    if len(values) == 1:
+        return values[0], values[0]
+    low, _, high = quantiles(values, n=4, method="inclusive")
+    return low, high

@@ -22,6 +22,7 @@ from starfish_fetch import Axes
 from starfish_fetch.profile import LoadProfile
 from starfish_fetch.profile.page import page_of
 from starfish_fetch.strips import AGAIN, source_colours
+from starfish_fetch.units import middle_half
 
 HOSTILE = (
     "<script>window.hacked = 1</script>",
@@ -112,6 +113,9 @@ def test_it_is_whole_and_needs_nothing(profile):
             assert name != "src"
             if name == "href":
                 assert value.startswith(("#", "data:application/json;base64,"))
+    # Not every browser lets the keyboard reach what scrolls by itself.
+    (table,) = (one for one in elements if one.get("class") == "scroll")
+    assert table.get("tabindex") == "0"
     (style,) = (one.text for one in elements if one.tag == "style")
     assert not re.search(r"url\(|@import", style)
     (policy,) = (one for one in elements if one.get("http-equiv") == "Content-Security-Policy")
@@ -327,7 +331,7 @@ def test_browser_draws_bars_in_proportion(browser, tmp_path):
     most = {
         name: max(getattr(row, name) for row in SPREAD.rows) for name in ("opens", "bytes_read")
     }
-    longest = max(max(row.seconds) for row in SPREAD.rows)
+    longest = max(middle_half(row.seconds)[1] for row in SPREAD.rows)
     for row, (opens, read, times) in zip(SPREAD.rows, widths, strict=True):
         assert sum(opens) == pytest.approx(row.opens / most["opens"], abs=0.01)
         if row.reopens:

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from starfish_fetch.cli._output import console
 from starfish_fetch.names import visible
-from starfish_fetch.units import in_units, of_seconds, short
+from starfish_fetch.units import in_units, middle_half, of_seconds, short
 
 if TYPE_CHECKING:
     from starfish_fetch.profile import Comparison, LoadProfile, OrderComparison, OrderProfile
@@ -48,7 +48,7 @@ def _orders(profile: LoadProfile) -> Table:
     unit, scale = of_seconds(row.median_seconds for row in profile.rows)
     table.add_column("order", no_wrap=True)
     for name in (
-        unit, "lowest -\nhighest", "opens", "re-opens", "sources", "bytes\nread", "peak\nmemory",
+        unit, "middle\nhalf", "opens", "re-opens", "sources", "bytes\nread", "peak\nmemory",
         "opens\npredicted",
     ):  # fmt: skip
         table.add_column(name, justify="right")
@@ -57,7 +57,7 @@ def _orders(profile: LoadProfile) -> Table:
         table.add_row(
             Text(row.order, "bold green" if number == 0 else ""),
             short(row.median_seconds * scale),
-            " - ".join(short(end * scale) for end in (min(row.seconds), max(row.seconds))),
+            " - ".join(short(end * scale) for end in middle_half(row.seconds)),
             f"{row.opens:,}",
             Text(f"{row.reopens:,}", "yellow" if row.reopens else ""),
             f"{row.sources:,}",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from starfish_fetch.profile._values import LoadProfile, OrderProfile
 from starfish_fetch.profile.page._markup import Markup, element
-from starfish_fetch.units import of_bytes, of_seconds, short
+from starfish_fetch.units import middle_half, of_bytes, of_seconds, short
 
 __all__ = ["Costs"]
 
@@ -17,7 +17,7 @@ class Costs:
         read = [row.bytes_read for row in rows if row.bytes_read is not None]
         self._most_opens = max((row.opens for row in rows), default=0) or 1
         self._most_bytes = max(read, default=0) or 1
-        self._longest = max(max(row.seconds) for row in rows) or 1
+        self._longest = max(middle_half(row.seconds)[1] for row in rows) or 1
         self._bytes = of_bytes(read)
         self._seconds = of_seconds(row.median_seconds for row in rows)
 
@@ -29,10 +29,10 @@ class Costs:
 
     def bars(self, row: OrderProfile) -> list[Markup]:
         """Return the bars of one order, each with its number."""
+        start, end = middle_half(row.seconds)
         again = f"{row.reopens:,} again" if row.reopens else ""
         median, low, high = (
-            short(one * self._seconds[1])
-            for one in (row.median_seconds, min(row.seconds), max(row.seconds))
+            short(one * self._seconds[1]) for one in (row.median_seconds, start, end)
         )
         unknown = row.bytes_read is None
         read = row.bytes_read or 0
@@ -56,8 +56,7 @@ class Costs:
                 median,
                 "" if len(row.seconds) == 1 else f"{low} to {high}",
                 _part("bar", 0, row.median_seconds / self._longest),
-                _part("spread", min(row.seconds) / self._longest,
-                      (max(row.seconds) - min(row.seconds)) / self._longest),
+                _part("spread", start / self._longest, (end - start) / self._longest),
             ),
         ]  # fmt: skip
 
@@ -66,7 +65,7 @@ class Costs:
         signs = {
             "mark first": "a file is opened for the tile above",
             "mark again": "a file that was opened before is opened again",
-            "line": "from the fastest load to the slowest",
+            "line": "half of all loads took between its ends",
         }
         return element(
             "ul",
