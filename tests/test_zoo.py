@@ -20,18 +20,6 @@ def test_broken_fetcher_is_caught_by_its_check_alone(name):
     assert judge(name, oracle=True).problems == ()
 
 
-MISSED = {
-    "TakesHalfOfItFromTheNextPlane": "only whole tiles are compared with each other",
-}
-
-
-@pytest.fixture
-def to_be_seen(name, request):
-    if name in MISSED:
-        request.applymarker(pytest.mark.xfail(reason=MISSED[name], strict=True))
-
-
-@pytest.mark.usefixtures("to_be_seen")
 @pytest.mark.parametrize("name", BROKEN)
 def test_broken_fetcher_without_oracle_is_caught_where_it_can_be(name):
     assert judge(name, oracle=False).problems == ()

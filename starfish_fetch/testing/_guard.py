@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from time import perf_counter
 from typing import TypeVar
+from weakref import WeakSet
 
 __all__ = [
     "Abandoned",
@@ -48,15 +49,23 @@ class Calls:
 
     def __init__(self) -> None:
         self._now: dict[int, tuple[float, str]] = {}
+        self._given_up: WeakSet[threading.Thread] = WeakSet()
 
     def run(self, what: str, function: Callable[[], _T]) -> _T:
         """Call a function, noting what is being done meanwhile."""
         me = threading.get_ident()
+        self.go_on()
         self._now[me] = perf_counter(), what
         try:
             return function()
         finally:
             self._now.pop(me, None)
+            self.go_on()
+
+    def go_on(self) -> None:
+        """Raise Abandoned in a thread that was given up: what it does now, nobody ends."""
+        if threading.current_thread() in self._given_up:
+            raise Abandoned
 
     def longest(self) -> tuple[float, str] | None:
         """Return for how long the oldest call has been going on, and what it is."""
@@ -66,18 +75,21 @@ class Calls:
         start, what = min(now)
         return perf_counter() - start, what
 
-    def abandon(self, ended: threading.Event) -> None:
-        """Give up every call that is going on, and end its thread if that can be done.
+    def abandon(self, thread: threading.Thread) -> None:
+        """Give up a thread and every call that is going on; end them if that can be done.
 
         A thread that waits in C is not reached; it ends with the process.
         """
-        threads = list(self._now)
-        for thread in threads:
-            _raise_in(thread, Abandoned)
-        ended.wait(_SLICE)
-        for thread in threads:
-            if thread in self._now:
-                _raise_in(thread, None)
+        calling = list(self._now)
+        self._given_up.update(
+            other for other in threading.enumerate() if other is thread or other.ident in calling
+        )
+        for ident in calling:
+            _raise_in(ident, Abandoned)
+        thread.join(_SLICE)
+        for ident in calling:
+            if ident in self._now:
+                _raise_in(ident, None)
                 _settle()
         self._now.clear()
 
@@ -143,7 +155,8 @@ def run_watched(
             ended.set()
 
     # A thread that never returns must not keep the process from ending.
-    threading.Thread(target=work, name="starfish_fetch-check", daemon=True).start()
+    thread = threading.Thread(target=work, name="starfish_fetch-check", daemon=True)
+    thread.start()
     while not ended.wait(max(0.0, min(_SLICE, until - perf_counter()))):
         longest = calls.longest()
         if longest is not None and longest[0] > patience:
@@ -152,7 +165,7 @@ def run_watched(
             outcome.late = True
         else:
             continue
-        calls.abandon(ended)
+        calls.abandon(thread)
         outcome.error = None
         break
     return outcome

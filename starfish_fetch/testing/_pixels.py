@@ -48,28 +48,39 @@ class Look:
     highest: float
     at_highest: int
     """How many pixels have the highest value."""
+    halves: tuple[bytes | None, bytes | None]
+    """Of the upper and the lower rows alone, where they tell."""
     has_nan: bool
 
 
 def look(pixels: Pixels) -> Look:
     """Return what is to be remembered of the pixels of a tile."""
     native = np.ascontiguousarray(pixels, pixels.dtype.newbyteorder("="))
-    digest = hashlib.blake2b(digest_size=16)
-    digest.update(f"{native.shape} {native.dtype.str}".encode())
-    digest.update(native.reshape(-1).view(np.uint8).data)
     with np.errstate(invalid="ignore"):
         low, high = native.min(), native.max()
         blank = bool(low == high) or bool(native.dtype.kind == "f" and np.isnan(native).all())
     return Look(
-        digest=digest.digest(),
+        digest=_digest(native),
         telling=not blank and _bits(native) >= _ENOUGH_BITS,
         blank=blank,
         first=float(native[0, 0]),
         lowest=float(low),
         highest=float(high),
         at_highest=int(np.count_nonzero(native == high)),
+        halves=(_half(native[: len(native) // 2]), _half(native[len(native) // 2 :])),
         has_nan=bool(np.isnan(high)) if native.dtype.kind == "f" else False,
     )
+
+
+def _digest(pixels: Pixels) -> bytes:
+    digest = hashlib.blake2b(digest_size=16)
+    digest.update(f"{pixels.shape} {pixels.dtype.str}".encode())
+    digest.update(pixels.reshape(-1).view(np.uint8).data)
+    return digest.digest()
+
+
+def _half(pixels: Pixels) -> bytes | None:
+    return _digest(pixels) if pixels.size and _bits(pixels) >= _ENOUGH_BITS else None
 
 
 def _bits(pixels: Pixels) -> float:
@@ -206,6 +217,8 @@ def intensity(seen: Pixels, expected: Pixels) -> str | None:
     reach = f"they reach from {_range(seen)}, the data from {_range(expected)}"
     if falling:
         return f"inverted: {reach}"
+    if np.ptp(ours - theirs) == 0:
+        return f"shifted by {ours[0] - theirs[0]:g}: {reach}"
     if np.array_equal(ours, np.clip(theirs, ours[0], ours[-1])):
         return f"clipped: {reach}"
     return f"rescaled: {reach}"

@@ -146,7 +146,7 @@ class Subject:
         self._explained = 0
         self._in_files: dict[TileKey, InFile] | None = None
         self.handles = open_handles()
-        self._answers: dict[TileKey, str | Pixels] = {}
+        self._answers: dict[TileKey, str | Pixels | None] = {}
         self.seen: dict[TileKey, Seen] = {}
         self.cannot_make = False
         self._held: list[ExitStack] = []
@@ -224,6 +224,7 @@ class Subject:
     @contextmanager
     def held(self, context: AbstractContextManager[_T]) -> Iterator[_T]:
         """Enter a context that others would notice, so that it ends even if its thread hangs."""
+        self.calls.go_on()
         stack = ExitStack()
         self._held.append(stack)
         try:
@@ -379,11 +380,11 @@ class Subject:
     def repeatable(self) -> bool:
         """Whether two fresh fetchers give the same pixels for the same requests in one order."""
         if self._repeatable is None:
-            first, second = (self._digests(self.few) for _ in range(2))
+            first, second = (self.digests(self.few) for _ in range(2))
             self._repeatable = first == second
         return self._repeatable
 
-    def _digests(self, keys: Iterable[TileKey]) -> list[bytes | str]:
+    def digests(self, keys: Iterable[TileKey]) -> list[bytes | str]:
         """Return what a fresh fetcher gives for some tiles, one after another."""
         session = self.fresh()
         digests: list[bytes | str] = []
@@ -402,7 +403,7 @@ class Subject:
         if self._orderly is None:
             looks = self.looks
             known: list[bytes | str] = [looks[key].digest for key in self.few]
-            self._orderly = self._digests(self.few) == known
+            self._orderly = self.digests(self.few) == known
         return self._orderly
 
     def require_repeatable(self, *, in_any_order: bool = True) -> None:
@@ -445,19 +446,23 @@ class Subject:
         return found
 
     @property
-    def answers(self) -> dict[TileKey, str | Pixels]:
-        """What asking for each label outside of the extent gave: an error, or an array."""
-        session = None
+    def answers(self) -> dict[TileKey, str | Pixels | None]:
+        """What asking for each label outside of the extent gave: an error, an array, nothing."""
+        session, hangs = None, False
         for key in (key for by_kind in self.strangers.values() for key in by_kind.values()):
             if key in self._answers:
+                # Where one did not return, the next would not either.
+                hangs = hangs or self._answers[key] is None
+                continue
+            if hangs:
+                self._answers[key] = None
                 continue
             if session is None:
                 session = self.fresh()
                 # What stands in for an error is, as often as not, the tile before.
                 with suppress(Broken):
                     session.read(self.strangers_base)
-            # Who comes after a call that did not return does not wait for it again.
-            self._answers[key] = f"get_tile of {self.named(key)} did not return in time"
+            self._answers[key] = None
             try:
                 data = session.read(key)
             except Broken as error:

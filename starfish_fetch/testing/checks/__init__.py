@@ -4,23 +4,27 @@ A check is named after what has to hold. Its docstring tells the story: how peop
 what that does to their data, and a wrong and a right way to write it.
 """
 
-from starfish_fetch.testing.checks import (  # in the order in which they run
-    contract,  # isort: skip
-    coordinates,  # isort: skip
-    cost,  # isort: skip
-    failures,  # isort: skip
-    labels,  # isort: skip
-    order,  # isort: skip
-    pixels,  # isort: skip
-    resources,  # isort: skip
-)
+# ruff: noqa: I001
 from starfish_fetch.testing.checks._registry import CHECKS, Check, Finding, NotChecked
+
+# In the order in which they run: what others build on goes first.
+from starfish_fetch.testing.checks import contract
+from starfish_fetch.testing.checks import labels
+from starfish_fetch.testing.checks import pixels
+from starfish_fetch.testing.checks import order
+from starfish_fetch.testing.checks import arrays
+from starfish_fetch.testing.checks import threads
+from starfish_fetch.testing.checks import coordinates
+from starfish_fetch.testing.checks import cost
+from starfish_fetch.testing.checks import failures
+from starfish_fetch.testing.checks import resources
 
 __all__ = [
     "CHECKS",
     "Check",
     "Finding",
     "NotChecked",
+    "arrays",
     "contract",
     "coordinates",
     "cost",
@@ -29,4 +33,5 @@ __all__ = [
     "order",
     "pixels",
     "resources",
+    "threads",
 ]

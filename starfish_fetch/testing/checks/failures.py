@@ -65,7 +65,7 @@ def check_unknown_labels_are_refused(subject: Subject) -> Iterator[Finding]:
     for name, by_kind in subject.strangers.items():
         for which, key in by_kind.items():
             answer = subject.answers[key]
-            if isinstance(answer, str):
+            if answer is None or isinstance(answer, str):
                 continue
             negative = which == "before" and getattr(key, name) < 0
             finding = _of_stranger(subject, name, key, answer, known)

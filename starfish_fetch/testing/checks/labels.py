@@ -116,6 +116,12 @@ def _pattern(found: Mapping[TileKey, TileKey], subject: Subject) -> str:
         for name in _AXES
         if any(getattr(k, name) != getattr(f, name) for k, f in found.items())
     ]
+    const = [name for name in changed if len({getattr(f, name) for f in found.values()}) == 1]
+    if len(changed) > 1 and const == changed:
+        kept = next(iter(found.values()))
+        told = ", ".join(f"{name[0]}={getattr(kept, name)}" for name in changed)
+        names = " and ".join(_NAMES[name] for name in changed)
+        return f"{names} are ignored: {told} is returned for all, as if left over from a loop"
     if len(changed) == 1:
         (name,) = changed
         pairs = {getattr(key, name): getattr(other, name) for key, other in found.items()}
@@ -183,6 +189,7 @@ def _without_oracle(subject: Subject, looks: dict[TileKey, Look]) -> Iterator[Fi
     if not alike:
         if not any(seen.telling for seen in looks.values()):
             raise NotChecked("the tiles are blank or too small to tell one from another")
+        yield from _halves(subject, looks)
         return
     keys = max(alike, key=len)
     digest = looks[keys[0]].digest
@@ -210,6 +217,27 @@ def _without_oracle(subject: Subject, looks: dict[TileKey, Look]) -> Iterator[Fi
         status="warn",
         certain=False,
     )
+
+
+def _halves(subject: Subject, looks: dict[TileKey, Look]) -> Iterator[Finding]:
+    """Notice pixels of one tile in part of another."""
+    first: dict[bytes, TileKey] = {}
+    alike = [
+        (key, first[half], name)
+        for key, seen in looks.items()
+        for name, half in zip(("upper", "lower"), seen.halves, strict=True)
+        if half is not None and first.setdefault(half, key) != key
+    ]
+    if alike:
+        key, other, name = alike[0]
+        yield Finding(
+            f"The {name} half of {subject.named(key)} is, to the bit, a half of {_labels(other)}; "
+            "the rest differs.",
+            "See that a tile is read whole, and not from two places.",
+            (key, other),
+            status="warn",
+            certain=False,
+        )
 
 
 def _gives(subject: Subject, stranger: TileKey, keys: list[TileKey], digest: bytes) -> bool:

@@ -1,49 +1,31 @@
-"""Whether pixels depend on what else was asked for, when, how often, by whom."""
+"""Whether pixels depend on what else was asked for, when and how often."""
 
 from __future__ import annotations
 
-import mmap
 import pickle
-import random
-import sys
-import sysconfig
-import threading
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from functools import cache, partial
-from pathlib import Path
-from time import perf_counter
-from types import FrameType
+from collections.abc import Iterator
+from contextlib import suppress
+from functools import partial
+from itertools import permutations, product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from starfish_fetch.axes import TileKey
 from starfish_fetch.testing._coordinates import alike
-from starfish_fetch.testing._guard import Abandoned, Broken
+from starfish_fetch.testing._guard import Broken
 from starfish_fetch.testing.checks._registry import Finding, NotChecked, check
 
 if TYPE_CHECKING:
-    from starfish_fetch.testing._subject import Session, Subject
+    from starfish_fetch.testing._subject import Subject
 
 __all__ = [
-    "check_arrays_are_private",
     "check_errors_leave_nothing_behind",
     "check_order_does_not_matter",
     "check_pickling_keeps_pixels",
-    "check_threads_agree",
     "check_tiles_do_not_share_state",
     "check_tiles_repeat",
 ]
-
-_THREADS = 4
-_STRESS_SECONDS = 0.1
-_LEAST_ROUNDS = 4
-_MOST_ROUNDS = 12
-_YIELDS = 0.3
-_A_MOMENT = 1e-5
-_LARGE = 1 << 20
 
 
 @check("C5", "fail", "Data that change when they are read again cannot be analysed twice.")
@@ -119,10 +101,10 @@ def check_order_does_not_matter(subject: Subject) -> Iterator[Finding]:
     round does. With ``group_by=(Axes.CH,)``, which was chosen for speed, the channel stays, and
     all rounds are the first one.
 
-    A few tiles are asked of fresh fetchers backwards, shuffled, and beginning with the second, and
-    compared with what they were when all were read in the order r, c, z. An order that disturbs
-    none of these few passes. Where pixels change by themselves, the check is skipped; see
-    ``tiles_repeat``.
+    Tiles with the first and the last label of each axis are asked of fresh fetchers in all six
+    orders of the axes, backwards and shuffled, and compared with what they are in the order r, c,
+    z. What none of these disturbs passes. Where pixels change by themselves, the check is skipped;
+    see ``tiles_repeat``.
 
     Wrong::
 
@@ -159,20 +141,37 @@ def check_order_does_not_matter(subject: Subject) -> Iterator[Finding]:
             tuple(few),
         )
         return
-    shuffled = subject.rng.sample(few, len(few))
-    for order in (few[::-1], shuffled, few[1:] + few[:1]):
-        session = subject.fresh()
-        before = "first of all"
-        for key in order:
-            if subject.changed(key, session.read(key)):
-                yield Finding(
-                    f"{subject.named(key)} gave other pixels when it was asked for {before} than "
-                    "in the order r, c, z.",
-                    "Read from the labels alone, whatever was read before.",
-                    (key,),
-                )
-                return
-            before = f"after {subject.named(key)}"
+    block = _block(subject)
+    known = dict(zip(block, subject.digests(block), strict=True))
+    orders = [sorted(block, key=partial(_by, axes)) for axes in permutations(range(3))]
+    for order in (*orders, block[::-1], subject.rng.sample(block, len(block))):
+        wrong = [
+            (number, key)
+            for number, (key, digest) in enumerate(zip(order, subject.digests(order), strict=True))
+            if digest != known[key]
+        ]
+        if wrong:
+            number, key = wrong[0]
+            before = f"after {subject.named(order[number - 1])}" if number else "first of all"
+            yield Finding(
+                f"{subject.named(key)} gave other pixels when it was asked for {before} than in "
+                "the order r, c, z.",
+                "Read from the labels alone, whatever was read before.",
+                (key,),
+            )
+            return
+
+
+def _block(subject: Subject) -> list[TileKey]:
+    """Return tiles of which each shares all labels but one with others, in the order r, c, z."""
+    extent = subject.extent
+    axes = [sorted({axis[0], axis[-1]}) for axis in (extent.rounds, extent.chs, extent.zplanes)]
+    looks = subject.looks
+    return [key for key in map(TileKey._make, product(*axes)) if key in looks]
+
+
+def _by(axes: tuple[int, ...], key: TileKey) -> list[int]:
+    return [key[axis] for axis in axes]
 
 
 @check(
@@ -296,254 +295,6 @@ def check_errors_leave_nothing_behind(subject: Subject) -> Iterator[Finding]:
                 (key,),
             )
             return
-
-
-@check(
-    "C11", "fail", "Whoever corrects a tile in place corrects every copy that is handed out later."
-)
-def check_arrays_are_private(subject: Subject) -> Iterator[Finding]:
-    """A returned array stays as it is, and writing into it changes nothing that comes later.
-
-    A plane of a cached volume is a view of the cache. Who subtracts the background from it in
-    place subtracts it from the cache as well, and from every tile that is taken from there later:
-    the second load of the same notebook is darker than the first. One buffer for all tiles does it
-    at once.
-
-    Arrays of a few tiles are kept while the others are read, and must not change. Then each is
-    overwritten and put back, and tiles are read again. Arrays that are read-only cannot be damaged
-    and pass; so do maps of files, unless writing into one would change the file or what is read
-    later.
-
-    Wrong::
-
-        @functools.lru_cache(maxsize=1)
-        def volume(path):
-            return tifffile.imread(path)
-
-        def tile_data(self):
-            return volume(self.path)[self.z]
-
-    Right::
-
-        @functools.lru_cache(maxsize=1)
-        def volume(path):
-            return tifffile.imread(path)
-
-        def tile_data(self):
-            return volume(self.path)[self.z].copy()
-    """
-    subject.require_repeatable()
-    session = subject.fresh()
-    few = subject.few
-    kept = {key: session.read(key) for key in few}
-    for key, array in kept.items():
-        if subject.changed(key, array):
-            yield Finding(
-                f"The array of {subject.named(key)} changed when other tiles were read.",
-                "Return a new array each time, or a copy of the one that is used again.",
-                (key,),
-            )
-            return
-    for key in few:
-        # Read just now, it is what a cache still holds.
-        array = session.read(key)
-        if subject.changed(key, array) or subject.changed(key, session.read(key)):
-            raise NotChecked("the pixels change when they are read again; see tiles_repeat")
-        array = session.read(key)
-        if not array.flags.writeable:
-            continue
-        base = _mapped(array)
-        if base is not None:
-            if getattr(base, "mode", None) == "r+":
-                yield Finding(
-                    f"{subject.named(key)} is a view of the file itself that can be written to: "
-                    "whoever writes into it changes the data on disk.",
-                    "Open the map with mode='r', or return a copy.",
-                    (key,),
-                )
-                return
-            if not isinstance(base, np.memmap):
-                continue
-        if _written_to_comes_back(subject, session, key, array, few):
-            yield Finding(
-                f"Writing into the array of {subject.named(key)} changed what the fetcher returns "
-                "later.",
-                "Return a copy, or a view that is read-only (array.flags.writeable = False).",
-                (key,),
-            )
-            return
-
-
-def _mapped(array: Any) -> Any:
-    """Return the memory map that an array is a view of: writing would write to somebody's file."""
-    base = array
-    while base is not None:
-        if isinstance(base, np.memmap | mmap.mmap):
-            return base
-        base = base.obj if isinstance(base, memoryview) else getattr(base, "base", None)
-    return None
-
-
-def _written_to_comes_back(
-    subject: Subject, session: Session, key: TileKey, array: Any, few: list[TileKey]
-) -> bool:
-    before = array.copy()
-    try:
-        array[...] = ~before if before.dtype.kind in "biu" else 1 - before / 2
-        return any(
-            subject.changed(other, session.read(other))
-            for other in dict.fromkeys([key, few[0], few[-1]])
-        )
-    finally:
-        # The array may be the only one that a fetcher over memory has.
-        array[...] = before
-
-
-@check(
-    "C7", "fail", "Threads that disturb each other give wrong tiles now and then: the worst kind."
-)
-def check_threads_agree(subject: Subject) -> Iterator[Finding]:
-    """A fetcher that declares ``thread_safe`` gives every thread the right pixels.
-
-    ``thread_safe`` is set because it is faster, and the cache of one file that served a single
-    thread so well is now everybody's: between putting a volume there and taking a plane from it,
-    another thread has put another one. A position in a shared file does the same. One tile of some
-    thousand is wrong, a different one in each run, and no test that reads tile by tile finds it.
-
-    Only a fetcher that declares ``thread_safe`` is tested: four threads read a few tiles, some
-    from the first read on, some through pauses put between the lines of the fetcher's own code. A
-    finding is a certainty. A pass is none: races that need more luck, or that lie in a library's
-    code, may not show.
-
-    Wrong::
-
-        class MyFetcher(TileFetcher):
-            thread_safe = True
-            path_read = volume = None
-
-            def pixels(self, fov, r, c, z):
-                path = self.path(fov, r, c)
-                if self.path_read != path:
-                    self.volume, self.path_read = tifffile.imread(path), path
-                return self.volume[z].copy()
-
-    Right::
-
-        class MyFetcher(TileFetcher):
-            thread_safe = True
-
-            @staticmethod
-            @functools.lru_cache(maxsize=4)  # may be called by any thread
-            def volume(path):
-                return tifffile.imread(path)
-
-            def pixels(self, fov, r, c, z):
-                return self.volume(self.path(fov, r, c))[z].copy()
-    """
-    session = subject.fresh()
-    if not getattr(session.fetcher, "thread_safe", False):
-        raise NotChecked("it does not declare thread_safe")
-    few = subject.few
-    if subject.reference(few[0]).nbytes > _LARGE:
-        few = few[:: max(1, len(few) // 2)]
-    subject.require_repeatable()
-    remedy = (
-        "Guard what is shared with a lock, give each thread its own handle (or use os.pread), or "
-        "leave thread_safe False."
-    )
-    started = perf_counter()
-    number = 0
-    while number < _LEAST_ROUNDS or (
-        number < _MOST_ROUNDS and perf_counter() - started < _STRESS_SECONDS
-    ):
-        first_read = number % 2 == 0
-        if first_read:
-            session = subject.fresh()
-        passes = 1 if first_read else 4
-        problem = _stress(subject, session, few, passes, slowly=number % 4 < 2)
-        if problem:
-            when = " at the first read" if first_read else ""
-            yield Finding(
-                f"Read by {_THREADS} threads at once{when}: {problem}", remedy, tuple(few)
-            )
-            return
-        number += 1
-
-
-def _stress(
-    subject: Subject, session: Session, few: list[TileKey], passes: int, *, slowly: bool
-) -> str:
-    problems: list[str] = []
-    barrier, lock = threading.Barrier(_THREADS), threading.Lock()
-
-    def work(number: int) -> None:
-        order = (few[number % len(few) :] + few[: number % len(few)]) * passes
-        try:
-            if slowly:
-                # Two threads cannot begin to trace at once.
-                with lock:
-                    sys.settrace(_yielding(random.Random(number)))
-            barrier.wait()
-            for key in order:
-                if problems:
-                    return
-                if subject.changed(key, session.read(key)):
-                    problems.append(f"{subject.named(key)} gave other pixels than by itself.")
-        except Broken as error:
-            problems.append(f"{error}.")
-        except (Abandoned, threading.BrokenBarrierError):
-            pass
-        finally:
-            with lock:
-                sys.settrace(None)
-
-    threads = [
-        threading.Thread(target=work, args=(number,), daemon=True) for number in range(_THREADS)
-    ]
-    with subject.held(_often_switched()):
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-    return problems[0] if problems else ""
-
-
-def _yielding(rng: random.Random) -> Callable[[FrameType, str, Any], Any]:
-    """Return a trace function that now and then lets others go first, between any two lines.
-
-    Of the fetcher's own code only: libraries have more lines than there is time for.
-    """
-
-    def at_line(frame: FrameType, event: str, value: Any) -> Any:
-        if rng.random() < _YIELDS:
-            time.sleep(_A_MOMENT)
-        return at_line
-
-    def at_call(frame: FrameType, event: str, value: Any) -> Any:
-        return None if _is_of_a_library(frame.f_code.co_filename) else at_line
-
-    return at_call
-
-
-@cache
-def _is_of_a_library(path: str) -> bool:
-    parts = Path(path).parts
-    return (
-        "site-packages" in parts
-        or path.startswith(("<frozen", sysconfig.get_path("stdlib")))
-        or Path(__file__).parent.parent in Path(path).parents
-    )
-
-
-@contextmanager
-def _often_switched() -> Iterator[None]:
-    """Let threads take turns as often as can be, which is when races show."""
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
-    try:
-        yield
-    finally:
-        sys.setswitchinterval(before)
 
 
 @check("C6", "fail", "A fetcher travels to other processes by pickling, as with dask.")

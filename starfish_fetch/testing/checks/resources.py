@@ -82,6 +82,7 @@ def check_file_handles_are_returned(subject: Subject) -> Iterator[Finding]:
                     return tifffile.imread(file, key=z)
     """
     few = subject.few
+    gc.collect()
     before = _handles()
     session = subject.fresh()
     counts: list[int] = []

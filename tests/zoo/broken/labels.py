@@ -329,7 +329,7 @@ class ProjectsAllPlanes(Stacks):
         return tifffile.imread(self.path(fov, key.round, key.ch)).max(axis=0)
 
 
-@sin(TAKEN, "pixels_are_as_expected", of=image(2, 2, 3))
+@sin(TAKEN, "pixels_are_as_expected", of=image(2, 2, 3), unseen=True)
 class TakesHalfOfItFromTheNextPlane(Memory):
     def pixels_of(self, fov, key):
         r, c, z = self.index(fov, key)
