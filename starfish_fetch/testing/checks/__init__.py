@@ -9,6 +9,7 @@ from starfish_fetch.testing.checks._registry import CHECKS, Check, Finding, NotC
 
 # In the order in which they run: what others build on goes first.
 from starfish_fetch.testing.checks import contract
+from starfish_fetch.testing.checks import failures
 from starfish_fetch.testing.checks import labels
 from starfish_fetch.testing.checks import pixels
 from starfish_fetch.testing.checks import order
@@ -16,7 +17,6 @@ from starfish_fetch.testing.checks import arrays
 from starfish_fetch.testing.checks import threads
 from starfish_fetch.testing.checks import coordinates
 from starfish_fetch.testing.checks import cost
-from starfish_fetch.testing.checks import failures
 from starfish_fetch.testing.checks import resources
 
 __all__ = [

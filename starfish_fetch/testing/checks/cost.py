@@ -8,12 +8,12 @@ import sys
 import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from starfish_fetch.axes import TileKey
+from starfish_fetch.io_counters import read_by_process
 from starfish_fetch.testing._guard import Broken
 from starfish_fetch.testing.checks._registry import Finding, NotChecked, check
 from starfish_fetch.tracing import trace
@@ -67,9 +67,9 @@ def check_metadata_reads_no_pixels(subject: Subject) -> Iterator[Finding]:
     guilty = []
     for name, action in _metadata_of(subject, session, key).items():
         with trace() as seen:
-            before = _bytes_read()
+            before = read_by_process() or 0
             arrays = _returns_array(action, pixels)
-            read = _bytes_read() - before
+            read = (read_by_process() or 0) - before
         decodes = arrays and (seen.opens > 0 or read > 1024)
         # What decodes in C returns its array to nobody that could be seen; but it has read it.
         swallows = nbytes > _MOST_NOISE and read >= nbytes
@@ -129,15 +129,6 @@ def _is_mapped(array: Any) -> bool:
     while isinstance(array, np.ndarray) and not isinstance(array, np.memmap):
         array = array.base
     return isinstance(array, np.memmap | mmap.mmap)
-
-
-def _bytes_read() -> int:
-    """Return how many bytes this process has read so far; 0 where the system does not say."""
-    try:
-        text = Path("/proc/self/io").read_text()
-    except OSError:
-        return 0
-    return int(text.split()[1])
 
 
 @check("C13", "warn", "What keeps every tile that it read ends with the machine's memory.")
