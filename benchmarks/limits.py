@@ -188,7 +188,12 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     parser.add_argument("--root", type=Path, help="keep the image here (default: deleted)")
     parser.add_argument(
-        "--only", nargs="+", action="extend", choices=_BY_NAME, metavar="NAME", help=", ".join(_BY_NAME)
+        "--only",
+        nargs="+",
+        action="extend",
+        choices=_BY_NAME,
+        metavar="NAME",
+        help=", ".join(_BY_NAME),
     )
     parsed = parser.parse_args(arguments)
     if parsed.runs is not None and parsed.runs < 1:
