@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from starfish_fetch.cli._errors import asked, others_code
-from starfish_fetch.cli._options import LABELS, LABELS_SYNTAX, OUTPUT, SIZE, json_option
+from starfish_fetch.cli._options import LABELS_SYNTAX, OUTPUT, fetched_image_options, json_option
 from starfish_fetch.cli._output import echo_json, replacing, wants_progress
 from starfish_fetch.progress import progress_bar
 
@@ -65,18 +65,9 @@ class Process:
     "  starfish-fetch check --explain labels_are_honoured\n\n" + LABELS_SYNTAX
 )
 @click.argument("fetcher", required=False)
-@click.option(
-    "--like",
-    type=click.Path(path_type=Path),
-    help="A synth dataset that holds the same image: it gives the labels, and every pixel to "
+@fetched_image_options(
+    like="A synth dataset that holds the same image: it gives the labels, and every pixel to "
     "expect. Without it less is found.",
-)
-@click.option("--rounds", type=LABELS, help="Labels of the rounds.")
-@click.option("--chs", type=LABELS, help="Labels of the channels.")
-@click.option("--zplanes", type=LABELS, help="Labels of the z-planes.")
-@click.option("--size", type=SIZE, metavar="YxX", help="Rows x columns of a tile, or N for NxN.")
-@click.option(
-    "--fov", type=int, help="Label of the field of view.  [default: the dataset's first, or 0]"
 )
 @click.option(
     "--deadline",

@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from starfish_fetch.cli._options import (
-    LABELS,
     LABELS_SYNTAX,
     ORDER,
     OUTPUT,
     RANGE,
     SELECTION,
-    SIZE,
+    fetched_image_options,
     json_option,
 )
 from starfish_fetch.cli._output import echo_json, in_units, wants_progress
@@ -33,17 +32,8 @@ __all__ = ["load"]
     "  starfish-fetch load my_fetcher.py:make --like data --verify\n\n" + LABELS_SYNTAX
 )
 @click.argument("fetcher")
-@click.option(
-    "--like",
-    type=click.Path(path_type=Path),
-    help="A synth dataset that holds the same image: it gives the labels, and what to verify by.",
-)
-@click.option("--rounds", type=LABELS, help="Labels of the rounds.")
-@click.option("--chs", type=LABELS, help="Labels of the channels.")
-@click.option("--zplanes", type=LABELS, help="Labels of the z-planes.")
-@click.option("--size", type=SIZE, metavar="YxX", help="Rows x columns of a tile, or N for NxN.")
-@click.option(
-    "--fov", type=int, help="Label of the field of view.  [default: the dataset's first, or 0]"
+@fetched_image_options(
+    like="A synth dataset that holds the same image: it gives the labels, and what to verify by.",
 )
 @click.option(
     "--group-by",

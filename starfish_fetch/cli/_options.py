@@ -31,6 +31,7 @@ __all__ = [
     "SELECTION",
     "SIZE",
     "compression_from",
+    "fetched_image_options",
     "image_options",
     "json_option",
     "layout_from",
@@ -159,7 +160,7 @@ def image_options(defaults: dict[str, str]) -> Callable[[Decorated], Decorated]:
             help=words,
         )
 
-    options = (
+    return _all(
         labels("rounds", "Labels of the imaging rounds."),
         labels("chs", "Labels of the channels."),
         labels("zplanes", "Labels of the z-planes."),
@@ -193,12 +194,34 @@ def image_options(defaults: dict[str, str]) -> Callable[[Decorated], Decorated]:
         ),
     )
 
+
+def _all(*options: Callable[[Decorated], Decorated]) -> Callable[[Decorated], Decorated]:
+    """Return a decorator that adds options, the first first."""
+
     def decorate(function: Decorated) -> Decorated:
         for option in reversed(options):
             function = option(function)
         return function
 
     return decorate
+
+
+def fetched_image_options(*, like: str) -> Callable[[Decorated], Decorated]:
+    """Add the options that say which image a fetcher is of: a dataset, or labels and a size."""
+    return _all(
+        click.option("--like", type=click.Path(path_type=Path), help=like),
+        click.option("--rounds", type=LABELS, help="Labels of the rounds."),
+        click.option("--chs", type=LABELS, help="Labels of the channels."),
+        click.option("--zplanes", type=LABELS, help="Labels of the z-planes."),
+        click.option(
+            "--size", type=SIZE, metavar="YxX", help="Rows x columns of a tile, or N for NxN."
+        ),
+        click.option(
+            "--fov",
+            type=int,
+            help="Label of the field of view.  [default: the dataset's first, or 0]",
+        ),
+    )
 
 
 def spec_from(

@@ -12,11 +12,10 @@ import click
 from starfish_fetch.axes import Axes
 from starfish_fetch.cli._errors import asked, one_line, others_code
 from starfish_fetch.cli._options import (
-    LABELS,
     LABELS_SYNTAX,
     ORDER,
     OUTPUT,
-    SIZE,
+    fetched_image_options,
     json_option,
 )
 from starfish_fetch.cli._output import echo_json, replacing, wants_progress
@@ -45,17 +44,8 @@ def _orders(
     "  starfish-fetch compare before.json after.json\n\n" + LABELS_SYNTAX
 )
 @click.argument("fetcher")
-@click.option(
-    "--like",
-    type=click.Path(path_type=Path),
-    help="A synth dataset with the same labels and tile shape.",
-)
-@click.option("--rounds", type=LABELS, help="Labels of the rounds.")
-@click.option("--chs", type=LABELS, help="Labels of the channels.")
-@click.option("--zplanes", type=LABELS, help="Labels of the z-planes.")
-@click.option("--size", type=SIZE, metavar="YxX", help="Rows x columns of a tile, or N for NxN.")
-@click.option(
-    "--fov", type=int, help="Label of the field of view.  [default: the dataset's first, or 0]"
+@fetched_image_options(
+    like="A synth dataset with the same labels and tile shape.",
 )
 @click.option(
     "--orders",
@@ -176,10 +166,8 @@ def _save(
         with replacing(plot) as temporary:
             figure.savefig(temporary, format=plot.suffix[1:].lower())
     if html is not None:
-        from starfish_fetch.profile.page import page_of
-
         saved["page"] = html
-        page = page_of(found)
+        page = found.to_html()
         with replacing(html) as temporary:
             temporary.write_text(page, encoding="utf-8")
     return saved

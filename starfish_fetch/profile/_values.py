@@ -245,6 +245,12 @@ class LoadProfile:
             figure.savefig(path)
         return figure
 
+    def to_html(self) -> str:
+        """Return one page for a browser, complete in itself: strips of tiles, bars and numbers."""
+        from starfish_fetch.profile.page import page_of
+
+        return page_of(self)
+
 
 def _in_words(row: OrderProfile) -> str:
     return OWN_ORDER if row.group_by is None else row.order
