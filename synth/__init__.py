@@ -1,5 +1,6 @@
 """Writes the same 5-D image in any file layout, with every pixel known beforehand."""
 
+from synth._damage import Damage
 from synth._decode import decode
 from synth._decoded import Decoded
 from synth._manifest import FileRecord, Options
@@ -10,6 +11,7 @@ from synth.spec import Spec
 from synth.write import write
 
 __all__ = [
+    "Damage",
     "Dataset",
     "Decoded",
     "FileRecord",

@@ -6,11 +6,12 @@ import json
 import os
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal, NamedTuple
 
 from starfish_fetch.layout import Layout
+from synth._damage import Damage, damages_from, is_sha256
 from synth.spec import Spec
 
 __all__ = [
@@ -26,7 +27,8 @@ __all__ = [
 ]
 
 FORMAT = "starfish_fetch synth dataset"
-VERSION = 1
+VERSION = 2
+"""The newest version that is read; written is the oldest that says all there is to say."""
 MANIFEST_NAME = "dataset.json"
 JOURNAL_NAME = "dataset.json.partial"
 _COMPRESSIONS = {None: None, "deflate": "deflate", "zlib": "deflate", "lzw": "lzw", "zstd": "zstd"}
@@ -68,23 +70,30 @@ class FileRecord(NamedTuple):
 
 @dataclass(frozen=True)
 class Manifest:
-    """A whole dataset: what it shows, how it is cut into files, how they are written, the files."""
+    """A whole dataset: what it shows, how it is cut into files, how they are written, the files.
+
+    The files are recorded as they were before any damage.
+    """
 
     spec: Spec
     layout: Layout
     options: Options
     files: Mapping[str, FileRecord]
+    damage: tuple[Damage, ...] = ()
 
     def header(self) -> dict[str, Any]:
         """Return all but the files, as what ``json.dumps`` takes."""
         inner = [str(axis) for axis in self.layout.inner]
-        return {
+        header: dict[str, Any] = {
             "format": FORMAT,
-            "version": VERSION,
+            "version": 2 if self.damage else 1,
             "spec": self.spec.to_json(),
             "layout": {"template": self.layout.template, "inner": inner},
             "options": dict(vars(self.options)),
         }
+        if self.damage:
+            header["damage"] = [one.to_json() for one in self.damage]
+        return header
 
     def text(self) -> str:
         """Return the text of ``dataset.json``."""
@@ -101,6 +110,9 @@ class Manifest:
                 for name in mine
                 if mine[name] != theirs[name]
             ]
+        if [one.planned for one in self.damage] != [one.planned for one in other.damage]:
+            there, here = ("; ".join(map(str, one.damage)) or "none" for one in (other, self))
+            words.append(f"damage is {there} there and {here} here")
         return words
 
     @classmethod
@@ -131,7 +143,11 @@ class Manifest:
                 raise ValueError(f"{where}: the field {name!r} is missing") from error
             except (TypeError, ValueError) as error:
                 raise ValueError(f"{where}: the field {name!r}: {error}") from error
-        return cls(**parts, files={})
+        damage: tuple[Damage, ...] = ()
+        if "damage" in fields:
+            paths = [path for path, _, _ in planned_files(parts["spec"], parts["layout"])]
+            damage = damages_from(fields["damage"], paths, where)
+        return cls(**parts, files={}, damage=damage)
 
 
 def read_manifest(root: Path) -> Manifest:
@@ -164,7 +180,7 @@ def read_manifest(root: Path) -> Manifest:
         raise ValueError(
             f"{where}: the field 'files' {state} {path!r}, against what 'spec' and 'layout' say"
         )
-    return Manifest(manifest.spec, manifest.layout, manifest.options, records)
+    return replace(manifest, files=records)
 
 
 def planned_files(spec: Spec, layout: Layout) -> list[tuple[str, int, tuple[Any, ...]]]:
@@ -188,8 +204,7 @@ def records_from(files: Any, where: Path) -> dict[str, FileRecord]:
                 "it must give sha256 and bytes"
             )
         record = FileRecord(**fields)
-        digits = set(record.sha256) if isinstance(record.sha256, str) else set()
-        if len(record.sha256 if digits else "") != 64 or not digits <= set("0123456789abcdef"):
+        if not is_sha256(record.sha256):
             raise ValueError(f"{where}: the sha256 of {path!r} is {record.sha256!r}, no digest")
         if type(record.bytes) is not int or record.bytes < 0:
             raise ValueError(f"{where}: the bytes of {path!r} are {record.bytes!r}, no number")

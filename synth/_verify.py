@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from starfish_fetch.axes import TileKey
 from starfish_fetch.progress import progress_bar
+from synth._damage import Damage, placed
 from synth._decode import decode
 from synth._manifest import FileRecord, Manifest, planned_files
 from synth._tiffs import digest
@@ -57,35 +58,77 @@ class Verification:
     files, tiles : int
         How many there should be.
     problems : tuple of Problem
-        In the order of the files.
+        In the order of the files; nothing that was asked for.
+    on_purpose : tuple of Problem
+        What is wrong because :func:`synth.write` was asked for it, one for each file.
     """
 
     files: int
     tiles: int
     problems: tuple[Problem, ...] = ()
+    on_purpose: tuple[Problem, ...] = ()
 
     @property
     def ok(self) -> bool:
-        """Whether every file and every pixel is what it should be."""
+        """Whether every file and every pixel is what it should be, damage on purpose included."""
         return not self.problems
 
     def __str__(self) -> str:
         summary = f"{self.files} files, {self.tiles} tiles, {len(self.problems)} problems"
-        return "\n".join([summary, *map(str, self.problems)])
+        if self.on_purpose:
+            summary += f", {len(self.on_purpose)} files damaged on purpose"
+        return "\n".join([summary, *map(str, (*self.problems, *self.on_purpose))])
 
 
 def verify(root: Path, manifest: Manifest, *, progress: bool) -> Verification:
     """Read every file and compare its digest and every pixel."""
     files = planned_files(manifest.spec, manifest.layout)
     total = sum(record.bytes for record in manifest.files.values())
+    by_path = {file[0]: file for file in files}
+    damaged = {path: one for one in manifest.damage for path in one.paths}
+    # What a path holds; of swapped files, what the other was to hold.
+    held = {place: path for path, place in placed(manifest.damage).items()}
     problems: list[Problem] = []
+    on_purpose: list[Problem] = []
     with progress_bar(progress, "verifying", total, in_bytes=True) as advance:
-        for path, fov, keys in files:
+        for path, fov, _ in files:
             record = manifest.files[path]
-            for key, message in _file_problems(root / path, manifest, record, fov, keys):
-                problems.append(Problem(path, key, fov, message))
+            damage = damaged.get(path)
+            if damage is not None and damage.kind != "swapped":
+                message, wanted = _damage_on_purpose(root / path, record, damage)
+                (on_purpose if wanted else problems).append(Problem(path, None, fov, message))
+            else:
+                other, its_fov, its_keys = by_path[held.get(path, path)]
+                found = _file_problems(
+                    root / path, manifest, manifest.files[other], its_fov, its_keys
+                )
+                before = len(problems)
+                problems += [Problem(path, key, its_fov, message) for key, message in found]
+                if damage is not None and len(problems) == before:
+                    message = f"is what {other!r} should be, on purpose: the two were swapped"
+                    on_purpose.append(Problem(path, None, fov, message))
             advance(record.bytes)
-    return Verification(len(files), sum(len(keys) for _, _, keys in files), tuple(problems))
+    tiles = sum(len(keys) for _, _, keys in files)
+    return Verification(len(files), tiles, tuple(problems), tuple(on_purpose))
+
+
+def _damage_on_purpose(path: Path, record: FileRecord, damage: Damage) -> tuple[str, bool]:
+    """Say what became of a missing or truncated file, and whether that was asked for."""
+    try:
+        seen = digest(path)
+    except FileNotFoundError:
+        wanted = damage.kind == "missing"
+        return ("is missing, on purpose" if wanted else "is missing, and not on purpose"), wanted
+    except OSError as error:
+        return f"cannot be read: {error}", False
+    if damage.kind == "missing":
+        return "is there, though it was left out on purpose: it is not of this dataset", False
+    left = record.bytes // 2
+    if seen.bytes != left:
+        return f"has {seen.bytes} bytes, and was truncated on purpose to {left}", False
+    if damage.sha256 not in (None, seen.sha256):
+        return "was changed after it had been truncated on purpose", False
+    return f"is truncated, on purpose: {left} of its {record.bytes} bytes are left", True
 
 
 _Found = tuple[TileKey | None, str]

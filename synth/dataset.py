@@ -13,6 +13,7 @@ import numpy.typing as npt
 from starfish_fetch.axes import Extent
 from starfish_fetch.layout import Layout
 from synth import _verify
+from synth._damage import Damage
 from synth._manifest import FileRecord, Manifest, Options, read_manifest
 from synth.pixels import tile
 from synth.spec import Spec
@@ -82,6 +83,11 @@ class Dataset:
         """Each file, by its path below the root: its SHA-256 and its size when it was written."""
         return MappingProxyType(dict(self._manifest.files))
 
+    @property
+    def damage(self) -> tuple[Damage, ...]:
+        """What was damaged on purpose; ``files`` and :meth:`tile` are about what was not."""
+        return self._manifest.damage
+
     def extent(self, fov: int = 0) -> Extent:
         """Return the labels and the tile shape of one field of view.
 
@@ -122,6 +128,8 @@ class Dataset:
 
     def verify(self, progress: bool = False) -> _verify.Verification:
         """Read every file, without our own reader, and compare its digest and every pixel.
+
+        What was damaged on purpose is no problem, as long as it is damaged in just that way.
 
         Parameters
         ----------

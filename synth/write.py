@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import suppress
 from dataclasses import replace
@@ -17,6 +17,7 @@ from starfish_fetch.cpus import available_cpus
 from starfish_fetch.errors import require
 from starfish_fetch.layout import Layout
 from starfish_fetch.progress import progress_bar
+from synth._damage import Damage, left_of, placed, plan_damage
 from synth._journal import Journal, read_journal
 from synth._manifest import (
     JOURNAL_NAME,
@@ -46,6 +47,7 @@ def write(
     bigtiff: bool = False,
     byteorder: Literal["<", ">"] = "<",
     ome: bool = True,
+    damage: Iterable[str] = (),
     workers: int | None = None,
     progress: bool = False,
 ) -> Dataset:
@@ -72,6 +74,10 @@ def write(
     ome : bool, optional
         Describe each file in OME-XML, rounds as T; dtypes that OME does not know (64-bit integers,
         16-bit floats) are written as plain TIFF.
+    damage : iterable of {"missing", "truncated", "swapped"}, optional
+        Known-bad data: one file is left out, one loses the second half of its bytes, two get each
+        other's name. The spec's seed selects the files, each at most once, and ``dataset.json``
+        names them.
     workers : int, optional
         Files written at the same time; default: as many as the process may use CPUs, at most 4.
     progress : bool, optional
@@ -109,7 +115,7 @@ def write(
     files = planned_files(spec, layout)
     _check(spec, files, options)
     _require_codec(options)
-    manifest = Manifest(spec, layout, options, {})
+    manifest = Manifest(spec, layout, options, {}, plan_damage(damage, files, spec.seed))
     total = len(files) * _file_bytes(spec, files)
     with progress_bar(progress, "writing", total, in_bytes=True) as advance:
         return _write(root, manifest, files, workers, advance)
@@ -125,23 +131,25 @@ def _write(
     complete = read_manifest(root) if (root / MANIFEST_NAME).exists() else None
     journal = read_journal(root)
     known = _noted(root, manifest, complete, journal)
-    pending = [file for file in files if not _is_there(root / file[0], known.get(file[0]))]
+    target = _Targets(root, manifest)
+    pending = [file for file in files if not target.is_there(file[0], known.get(file[0]))]
     if complete is not None:
         # Finding what was changed since is for Dataset.verify; nothing there is overwritten.
-        pending = [file for file in files if not (root / file[0]).exists()]
+        pending = [file for file in files if not target.exists(file[0])]
         if not pending:
             (root / JOURNAL_NAME).unlink(missing_ok=True)
             return Dataset(root, complete)
-    _refuse_strangers(root, pending, known, begun=complete is not None or journal is not None)
+    _refuse_strangers(target, pending, known, begun=complete is not None or journal is not None)
     advance((len(files) - len(pending)) * _file_bytes(manifest.spec, files))
     missing = {path for path, _, _ in pending}
     finished = {path: record for path, record in known.items() if path not in missing}
     try:
         root.mkdir(parents=True, exist_ok=True)
         with Journal(root, manifest, finished) as notes:
-            _write_files(root, manifest, pending, notes, workers, advance)
+            _write_files(target, pending, notes, workers, advance)
             records = {path: notes.finished[path] for path, _, _ in files}
-            manifest = replace(manifest, files=records)
+            damage = tuple(target.done(one) for one in manifest.damage)
+            manifest = replace(manifest, files=records, damage=damage)
             write_whole(root / MANIFEST_NAME, manifest.text())
             notes.remove()
     except OSError as error:
@@ -168,20 +176,49 @@ def _noted(
     return known
 
 
-def _is_there(target: Path, record: FileRecord | None) -> bool:
-    # Of a file that the journal notes, a crash of the machine may have left but a part.
-    with suppress(FileNotFoundError, NotADirectoryError):
-        return record is not None and target.stat().st_size == record.bytes
-    return False
+class _Targets:
+    """Where the content of each file goes, which damage may have changed."""
+
+    def __init__(self, root: Path, manifest: Manifest) -> None:
+        self.root = root
+        self.manifest = manifest
+        self._placed = placed(manifest.damage)
+
+    def of(self, path: str) -> Path | None:
+        """Return the final place of a file's content; None if it has none."""
+        place = self._placed.get(path, path)
+        return None if place is None else self.root / place
+
+    def done(self, damage: Damage) -> Damage:
+        """Return damage that was done, with the digest of what is left of a truncated file."""
+        if damage.kind != "truncated":
+            return damage
+        return damage._replace(sha256=digest(self.root / damage.paths[0]).sha256)
+
+    def exists(self, path: str) -> bool:
+        """Return whether there is a file, or is to be none."""
+        place = self.of(path)
+        return place is None or place.exists()
+
+    def is_there(self, path: str, record: FileRecord | None) -> bool:
+        """Return whether a file was noted and has its size."""
+        place = self.of(path)
+        if record is None or place is None:
+            return record is not None
+        # Of a file that the journal notes, a crash of the machine may have left but a part.
+        with suppress(FileNotFoundError, NotADirectoryError):
+            return place.stat().st_size == left_of(path, record, self.manifest.damage)
+        return False
 
 
 def _refuse_strangers(
-    root: Path, pending: list[_File], known: dict[str, FileRecord], *, begun: bool
+    targets: _Targets, pending: list[_File], known: dict[str, FileRecord], *, begun: bool
 ) -> None:
     for path, _, _ in pending:
-        candidates = [] if path in known else [root / path]
+        place = targets.of(path) or targets.root / path
+        candidates = [] if path in known else [place]
         if not begun:  # else it is what a killed write has left
-            candidates.append(_temporary(root / path))
+            candidates.append(_temporary(targets.root / path))
         for target in candidates:
             if target.exists() or target.is_symlink():
                 raise FileExistsError(
@@ -195,8 +232,7 @@ def _temporary(target: Path) -> Path:
 
 
 def _write_files(
-    root: Path,
-    manifest: Manifest,
+    targets: _Targets,
     files: list[_File],
     journal: Journal,
     workers: int,
@@ -210,7 +246,7 @@ def _write_files(
         advance(count)
 
     def write_one(file: _File) -> None:
-        _write_file(root, manifest, file, journal, each_plane)
+        _write_file(targets, file, journal, each_plane)
 
     if workers == 1 or len(files) < 2:
         for file in files:
@@ -228,21 +264,25 @@ def _write_files(
 
 
 def _write_file(
-    root: Path,
-    manifest: Manifest,
+    targets: _Targets,
     file: _File,
     journal: Journal,
     each_plane: Callable[[int], None],
 ) -> None:
     path, fov, keys = file
-    target = root / path
-    temporary = _temporary(target)
+    temporary, target = _temporary(targets.root / path), targets.of(path)
+    manifest = targets.manifest
     spec, layout, options = manifest.spec, manifest.layout, manifest.options
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
+        for folder in {temporary.parent, (target or temporary).parent}:
+            folder.mkdir(parents=True, exist_ok=True)
         write_tiff(temporary, path, spec, layout, options, fov, keys, each_plane)
-        journal.note(path, digest(temporary))
-        os.replace(temporary, target)
+        record = digest(temporary)
+        journal.note(path, record)
+        if target is not None:
+            if (left := left_of(path, record, manifest.damage)) < record.bytes:
+                os.truncate(temporary, left)
+            os.replace(temporary, target)
     except Exception as error:
         error.add_note(f"while writing {path!r} (fov={fov}, {len(keys)} tiles)")
         raise

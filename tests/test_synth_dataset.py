@@ -111,7 +111,7 @@ DIGEST = {"sha256": "0" * 64, "bytes": 3}
     [
         (["format"], "other", "the field 'format' is not"),
         (["format"], None, "the field 'format' is not"),
-        (["version"], 2, "'version' is 2, and this installation reads up to 1: upgrade"),
+        (["version"], 3, "'version' is 3, and this installation reads up to 2: upgrade"),
         (["version"], 0, "the field 'version' is 0"),
         (["version"], "1", "the field 'version' is '1'"),
         (["version"], True, "the field 'version' is True"),

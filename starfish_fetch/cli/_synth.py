@@ -24,7 +24,7 @@ from starfish_fetch.cli._options import (
 from starfish_fetch.cli._output import echo_json, in_units, wants_progress
 
 if TYPE_CHECKING:
-    from synth import Dataset
+    from synth import Dataset, Problem
 
 __all__ = ["open_dataset", "synth"]
 
@@ -73,6 +73,14 @@ def synth(ctx: click.Context) -> None:
     help="Of the files.",
 )
 @click.option("--no-ome", is_flag=True, help="Leave the OME-XML description out of the files.")
+@click.option(
+    "--damage",
+    type=INNER,
+    metavar="KINDS",
+    default="",
+    help="Known-bad data: missing, truncated, swapped, with commas between them, each as often as "
+    "it is to be done; dataset.json says to which files.",
+)
 @click.option("--workers", type=click.IntRange(min=1), help="Files written at the same time.")
 @json_option
 def write(
@@ -83,6 +91,7 @@ def write(
     bigtiff: bool,
     byteorder: str,
     no_ome: bool,
+    damage: tuple[str, ...],
     workers: int | None,
     as_json: bool,
     **image: Any,
@@ -108,6 +117,7 @@ def write(
             bigtiff=bigtiff,
             byteorder=_BYTE_ORDERS[byteorder],  # type: ignore[arg-type]
             ome=not no_ome,
+            damage=damage,
             workers=workers,
             progress=wants_progress(),
         )
@@ -133,6 +143,7 @@ def _report_write(dataset: Dataset, there: int, seconds: float, as_json: bool) -
                 "files_already_there": there,
                 "tiles": tiles,
                 "bytes": nbytes,
+                "damage": [one.to_json() for one in dataset.damage],
                 "seconds": seconds,
             }
         )
@@ -149,6 +160,8 @@ def _report_write(dataset: Dataset, there: int, seconds: float, as_json: bool) -
     )
     inner = ", ".join(dataset.layout.inner) or "one tile"
     click.echo(f"layout {dataset.layout.template} with {inner} inside; {seconds:.2f} s")
+    for one in dataset.damage:
+        click.echo(f"damaged on purpose: {one}")
 
 
 def _listed(labels: Sequence[int]) -> str:
@@ -163,7 +176,8 @@ def _listed(labels: Sequence[int]) -> str:
 def verify(ctx: click.Context, root: Path, as_json: bool) -> None:
     """Compare every file and pixel of the dataset in ROOT with what was written.
 
-    Lists each problem, one line each; exit status 1 if there is any.
+    Lists each problem, one line each; exit status 1 if there is any. What --damage asked for is
+    listed too, and is no problem.
     """
     result = open_dataset(root).verify(progress=wants_progress())
     if as_json:
@@ -174,23 +188,23 @@ def verify(ctx: click.Context, root: Path, as_json: bool) -> None:
                 "root": str(root),
                 "files": result.files,
                 "tiles": result.tiles,
-                "problems": [
-                    {
-                        "path": one.path,
-                        "fov": one.fov,
-                        "tile": None if one.tile is None else one.tile._asdict(),
-                        "message": one.message,
-                    }
-                    for one in result.problems
-                ],
+                "problems": list(map(_problem, result.problems)),
+                "on_purpose": list(map(_problem, result.on_purpose)),
             }
         )
     else:
-        for one in result.problems:
+        for one in (*result.problems, *result.on_purpose):
             click.echo(" ".join(str(one).splitlines()))
         verdict = "every pixel is right" if result.ok else f"{len(result.problems)} problems"
+        if result.on_purpose:
+            verdict += f", but for {len(result.on_purpose)} files damaged on purpose"
         click.echo(f"{root}: {result.files} files, {result.tiles} tiles: {verdict}")
     ctx.exit(0 if result.ok else 1)
+
+
+def _problem(problem: Problem) -> dict[str, Any]:
+    tile = None if problem.tile is None else problem.tile._asdict()
+    return {"path": problem.path, "fov": problem.fov, "tile": tile, "message": problem.message}
 
 
 def open_dataset(root: Path) -> Dataset:
