@@ -6,8 +6,10 @@ from synth._decoded import Decoded
 from synth._manifest import FileRecord, Options
 from synth._verify import Problem, Verification
 from synth.dataset import Dataset
+from synth.molecules import codebook, drift, molecules, target_names
 from synth.pixels import tile
 from synth.spec import Spec
+from synth.spots import Spots
 from synth.write import write
 
 __all__ = [
@@ -18,8 +20,13 @@ __all__ = [
     "Options",
     "Problem",
     "Spec",
+    "Spots",
     "Verification",
+    "codebook",
     "decode",
+    "drift",
+    "molecules",
+    "target_names",
     "tile",
     "write",
 ]

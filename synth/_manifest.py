@@ -86,7 +86,7 @@ class Manifest:
         inner = [str(axis) for axis in self.layout.inner]
         header: dict[str, Any] = {
             "format": FORMAT,
-            "version": 2 if self.damage else 1,
+            "version": 2 if self.damage or self.spec.spots else 1,
             "spec": self.spec.to_json(),
             "layout": {"template": self.layout.template, "inner": inner},
             "options": dict(vars(self.options)),

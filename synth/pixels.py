@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from synth._camera import spots_tile
 from synth.index import block_levels, level_values
 from synth.spec import Spec
 
@@ -46,6 +47,8 @@ def tile(spec: Spec, fov: int, round: int, ch: int, zplane: int) -> npt.NDArray[
     labels = spec.check_labels(fov, round, ch, zplane)
     if spec.content == "index":
         return level_values(spec.dtype)[block_levels(labels, spec.tile_shape)]
+    if spec.content == "spots":
+        return spots_tile(spec, *labels)
     return _random(spec, *labels)
 
 

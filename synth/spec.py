@@ -12,10 +12,11 @@ import numpy as np
 import numpy.typing as npt
 
 from starfish_fetch.axes import Axes, Coordinates, Extent, labels_of, tile_shape_of
+from synth.spots import Spots
 
 __all__ = ["CONTENTS", "DTYPES", "Spec"]
 
-CONTENTS = ("random", "index")
+CONTENTS = ("random", "index", "spots")
 DTYPES = (
     *(f"{sign}int{bits}" for sign in ("u", "") for bits in (8, 16, 32, 64)),
     *(f"float{bits}" for bits in (16, 32, 64)),
@@ -49,14 +50,18 @@ class Spec:
         Labels of the fields of view; a number n stands for ``range(n)``.
     dtype : str or dtype, optional
         Of the pixels: an unsigned or signed integer of 8 to 64 bits, or a float of 16 to 64.
-    content : {"random", "index"}, optional
+    content : {"random", "index", "spots"}, optional
         ``random``: every value the dtype has is as likely (none negative, floats below 1).
         ``index``: every block of 8 by 8 pixels says where it belongs; :func:`synth.decode` reads
         it. Tiles then have at least 8 and at most 65535 rows and columns.
+        ``spots``: an in-situ experiment, of which :func:`synth.molecules` and
+        :func:`synth.codebook` are the truth.
     seed : int, optional
         Selects one of 2**64 random images.
     voxel_size : (float, float, float), optional
         Size of a voxel along z, y and x, in micrometres.
+    spots : Spots, optional
+        What an image with content ``spots`` is made of; default: ``Spots()``.
 
     Raises
     ------
@@ -81,6 +86,7 @@ class Spec:
     content: str
     seed: int
     voxel_size: tuple[float, float, float]
+    spots: Spots | None
 
     def __init__(
         self,
@@ -93,6 +99,7 @@ class Spec:
         content: str = "random",
         seed: int = 0,
         voxel_size: Iterable[float] = (1.0, 0.5, 0.5),
+        spots: Spots | None = None,
     ) -> None:
         fields = {
             "rounds": _labels("rounds", rounds),
@@ -104,6 +111,7 @@ class Spec:
             "content": content,
             "seed": _seed(seed),
             "voxel_size": _voxel_size(voxel_size),
+            "spots": Spots() if content == "spots" and spots is None else spots,
         }
         for name, value in fields.items():
             object.__setattr__(self, name, value)
@@ -111,6 +119,8 @@ class Spec:
             raise ValueError(f"unknown content {content!r}; allowed are {', '.join(CONTENTS)}")
         if content == "index":
             self._check_index()
+        if self.spots is not None:
+            self._check_spots(self.spots)
 
     def _check_index(self) -> None:
         if not all(_INDEX_BLOCK <= size <= _INDEX_LARGEST for size in self.tile_shape):
@@ -122,6 +132,26 @@ class Spec:
             labels = getattr(self, name)
             if labels[0] < -(2**31) or labels[-1] >= 2**31:
                 raise ValueError(f"content 'index' needs labels of 32 bits; {name} has {labels}")
+
+    def _check_spots(self, spots: Spots) -> None:
+        if not isinstance(spots, Spots):
+            raise TypeError(f"spots must be of the class synth.Spots; got {spots!r:.80}")
+        if self.content != "spots":
+            raise ValueError(f"spots go with content 'spots', not with {self.content!r}")
+        pixels = self.tile_shape[0] * self.tile_shape[1]
+        spots.check(len(self.rounds), len(self.chs), pixels, self.area)
+
+    @property
+    def area(self) -> float:
+        """Of a field of view, in square micrometres."""
+        _, size_y, size_x = self.voxel_size
+        return self.tile_shape[0] * size_y * self.tile_shape[1] * size_x
+
+    @property
+    def pitch(self) -> int:
+        """Columns from one field of view to the next: those of a tile but for the overlap."""
+        columns = self.tile_shape[1]
+        return columns - (0 if self.spots is None else int(columns * self.spots.overlap))
 
     def extent(self, fov: int) -> Extent:
         """Return the labels and the tile shape of one field of view.
@@ -158,8 +188,9 @@ class Spec:
     def coordinates(self, fov: int, zplane: int) -> dict[Coordinates, tuple[float, float]]:
         """Return where a tile lies, in micrometres.
 
-        Fields of view stand side by side along x, in the order of their labels. The pairs of x and
-        y are the positions of the first and of the last pixel; that of z spans the z-plane.
+        Fields of view stand side by side along x, in the order of their labels; with content
+        ``spots`` they may overlap. The pairs of x and y are the positions of the first and of the
+        last pixel; that of z spans the z-plane.
 
         Parameters
         ----------
@@ -180,7 +211,7 @@ class Spec:
         fov, _, _, zplane = self.check_labels(fov, self.rounds[0], self.chs[0], zplane)
         size_z, size_y, size_x = self.voxel_size
         rows, columns = self.tile_shape
-        left = self.fovs.index(fov) * columns * size_x
+        left = self.fovs.index(fov) * self.pitch * size_x
         return {
             Coordinates.X: (left, left + max(columns - 1, 1) * size_x),
             Coordinates.Y: (0.0, max(rows - 1, 1) * size_y),
@@ -188,11 +219,13 @@ class Spec:
         }
 
     def to_json(self) -> dict[str, Any]:
-        """Return the fields as what ``json.dumps`` takes."""
-        return {
+        """Return the fields as what ``json.dumps`` takes; without spots if there are none."""
+        known = {name: getattr(self, name) for name in _JSON_KINDS}
+        described: dict[str, Any] = {
             name: list(value) if isinstance(value, tuple) else value
-            for name, value in vars(self).items()
+            for name, value in known.items()
         }
+        return described if self.spots is None else {**described, "spots": self.spots.to_json()}
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> Spec:
@@ -203,7 +236,7 @@ class Spec:
         ValueError
             If a field is missing, unknown or not of its kind.
         """
-        if not isinstance(fields, Mapping) or set(fields) != set(_JSON_KINDS):
+        if not isinstance(fields, Mapping) or set(fields) - {"spots"} != set(_JSON_KINDS):
             given = sorted(map(str, fields)) if isinstance(fields, Mapping) else fields
             raise ValueError(f"a spec has the fields {', '.join(_JSON_KINDS)}; got {given!r}")
         for name, kind in _JSON_KINDS.items():
@@ -213,7 +246,9 @@ class Spec:
                     f"the field {name!r} of a spec is a {kind.__name__}; got {fields[name]!r}"
                 )
         try:
-            return cls(**fields)
+            has_spots = "spots" in fields or fields["content"] == "spots"
+            spots = Spots.from_json(fields.get("spots")) if has_spots else None
+            return cls(**{**fields, "spots": spots})
         except (TypeError, ValueError) as error:
             raise ValueError(f"not a spec: {error}") from error
 

@@ -215,7 +215,10 @@ def test_arguments_are_drawn_from():
 def test_content_index_has_only_tiles_that_it_fits_in():
     sides = st.integers(6, 9)
     shapes = sfst.tile_shapes(rows=sides, columns=sides)
-    drawn = all_drawn(sfst.specs(tile_shapes=shapes), lambda one: (one.content, one.tile_shape))
+    contents = st.sampled_from(["random", "index"])
+    drawn = all_drawn(
+        sfst.specs(tile_shapes=shapes, contents=contents), lambda one: (one.content, one.tile_shape)
+    )
     assert ("random", (6, 6)) in drawn
     fitting = {(rows, columns) for rows in (8, 9) for columns in (8, 9)}
     assert {shape for content, shape in drawn if content == "index"} == fitting

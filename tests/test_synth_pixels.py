@@ -40,6 +40,17 @@ DIGESTS = {
     "index float16": "e2c8673bb68c98292f948cb7159f7d44",
     "index float32": "42941f053992a8e4d6420e398c3dac41",
     "index float64": "dccb9c929b02e0ce09754748cd606130",
+    "spots uint8": "c8980d43d80b2d971756125ddb64da72",
+    "spots uint16": "763158af61228c54f7421c7748b46ce2",
+    "spots uint32": "89f9645aa2889c3e8659e119bdede8a3",
+    "spots uint64": "8e2c140613446514daaf5307673a675e",
+    "spots int8": "09f131622b2fb6570e06179f10eb7874",
+    "spots int16": "b1fa38c8fb86ff89619cf14c353a2eaf",
+    "spots int32": "69b6de417b079bb03ab27e2d77bbade7",
+    "spots int64": "0ab2d752dec358527f1d8e818fb493fb",
+    "spots float16": "30d5f27a7e87e4e9580a9dff1cd54082",
+    "spots float32": "fc479368a33457e47ac963d23a6d0407",
+    "spots float64": "7f8b618450461f8f5aad6bf23499038d",
 }
 LABELS = {"rounds": [-3, 7], "chs": [2], "zplanes": [0, 2**31 - 1], "fovs": [5, 0]}
 
@@ -86,6 +97,10 @@ def test_values_are_spread_over_what_the_dtype_is_for(content, dtype):
     pixels = tile(spec_of(content, dtype, tile_shape=(64, 64)), 0, 7, 2, 0)
     top = 1.0 if pixels.dtype.kind == "f" else float(np.iinfo(dtype).max)
     assert pixels.min() >= 0
+    if content == "spots":
+        assert pixels.min() < 0.05 * top
+        assert 0.1 * top < pixels.max() <= top
+        return
     assert pixels.min() < 0.05 * top
     assert 0.9 * top < pixels.max() <= top
     assert 0.4 < pixels.astype(float).mean() / top < 0.6
@@ -125,14 +140,14 @@ def test_another_process_has_the_same_pixels():
         "import sys, hashlib; from synth import Spec, tile;"
         "assert not {'tifffile', 'rich', 'imagecodecs'} & set(sys.modules), 'loaded eagerly';"
         "print([hashlib.sha256(tile(Spec(2, 2, 2, (16, 9), content=c, seed=3), 0, 1, 0, 1)"
-        ".tobytes()).hexdigest() for c in ('random', 'index')])"
+        ".tobytes()).hexdigest() for c in ('random', 'index', 'spots')])"
     )
     seen = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     here = [
         hashlib.sha256(
             tile(Spec(2, 2, 2, (16, 9), content=content, seed=3), 0, 1, 0, 1).tobytes()
         ).hexdigest()
-        for content in ("random", "index")
+        for content in CONTENTS
     ]
     assert seen.stdout.strip() == str(here)
 
@@ -204,7 +219,11 @@ def test_a_spec_takes_numbers_iterables_mappings_and_numpy():
         ({"dtype": "complex64"}, ValueError, "unknown dtype"),
         ({"dtype": "nonsense"}, ValueError, "unknown dtype"),
         ({"dtype": None}, ValueError, "unknown dtype"),
-        ({"content": "spots"}, ValueError, "unknown content 'spots'; allowed are random, index"),
+        (
+            {"content": "dots"},
+            ValueError,
+            "unknown content 'dots'; allowed are random, index, spots",
+        ),
         ({"seed": -1}, ValueError, "seed must be at least 0"),
         ({"seed": 2**64}, ValueError, "seed must be at least 0 and below"),
         ({"seed": "a"}, TypeError, "seed must be an int"),
