@@ -3,6 +3,7 @@
 from synth._damage import Damage
 from synth._decode import decode
 from synth._decoded import Decoded
+from synth._estimate import Estimate, estimate
 from synth._manifest import FileRecord, Options
 from synth._verify import Problem, Verification
 from synth.dataset import Dataset
@@ -16,6 +17,7 @@ __all__ = [
     "Damage",
     "Dataset",
     "Decoded",
+    "Estimate",
     "FileRecord",
     "Options",
     "Problem",
@@ -25,6 +27,7 @@ __all__ = [
     "codebook",
     "decode",
     "drift",
+    "estimate",
     "molecules",
     "target_names",
     "tile",

@@ -33,7 +33,7 @@ from synth._tiffs import LARGEST_CLASSIC, digest, write_tiff
 from synth.dataset import Dataset
 from synth.spec import Spec
 
-__all__ = ["write"]
+__all__ = ["check_plan", "write"]
 
 _File = tuple[str, int, tuple[TileKey, ...]]
 
@@ -111,10 +111,8 @@ def write(
     """
     root = Path(root)
     options = Options(compression, bigtiff, byteorder, ome)
-    workers = _workers(workers)
     files = planned_files(spec, layout)
-    _check(spec, files, options)
-    _require_codec(options)
+    workers = check_plan(spec, files, options, workers)
     manifest = Manifest(spec, layout, options, {}, plan_damage(damage, files, spec.seed))
     total = len(files) * _file_bytes(spec, files)
     with progress_bar(progress, "writing", total, in_bytes=True) as advance:
@@ -289,6 +287,14 @@ def _write_file(
     finally:
         with suppress(OSError):
             temporary.unlink()
+
+
+def check_plan(spec: Spec, files: list[_File], options: Options, workers: int | None) -> int:
+    """Refuse what cannot be written; return the number of workers."""
+    count = _workers(workers)
+    _check(spec, files, options)
+    _require_codec(options)
+    return count
 
 
 def _check(spec: Spec, files: list[_File], options: Options) -> None:

@@ -22,9 +22,10 @@ from starfish_fetch.cli._options import (
     spec_from,
 )
 from starfish_fetch.cli._output import echo_json, in_units, wants_progress
+from starfish_fetch.units import of_seconds, short
 
 if TYPE_CHECKING:
-    from synth import Dataset, Problem
+    from synth import Dataset, Estimate, Problem
 
 __all__ = ["open_dataset", "synth"]
 
@@ -82,8 +83,16 @@ def synth(ctx: click.Context) -> None:
     "it is to be done; dataset.json says to which files.",
 )
 @click.option("--workers", type=click.IntRange(min=1), help="Files written at the same time.")
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Write nothing; say how many files and bytes it would be, and how long it would take.",
+)
 @json_option
+@click.pass_context
 def write(
+    ctx: click.Context,
+    /,
     root: Path,
     layout: str,
     inner: tuple[str, ...] | None,
@@ -93,6 +102,7 @@ def write(
     no_ome: bool,
     damage: tuple[str, ...],
     workers: int | None,
+    dry_run: bool,
     as_json: bool,
     **image: Any,
 ) -> None:
@@ -104,6 +114,19 @@ def write(
     import synth
 
     spec, cut = spec_from(**image), layout_from(layout, inner)
+    options: dict[str, Any] = {
+        "compression": compression_from(compression),
+        "bigtiff": bigtiff,
+        "byteorder": _BYTE_ORDERS[byteorder],
+        "ome": not no_ome,
+    }
+    if dry_run:
+        with asked():
+            expected = synth.estimate(
+                spec, cut, root, options=synth.Options(**options), damage=damage, workers=workers
+            )
+        _report_estimate(root, expected, as_json)
+        ctx.exit(0 if expected.fits else 1)
     with asked():
         paths = [path for path, _, _ in cut.files(spec.extent(spec.fovs[0]), spec.fovs)]
     there = sum((root / path).exists() for path in paths)
@@ -113,15 +136,31 @@ def write(
             spec,
             cut,
             root,
-            compression=compression_from(compression),
-            bigtiff=bigtiff,
-            byteorder=_BYTE_ORDERS[byteorder],  # type: ignore[arg-type]
-            ome=not no_ome,
+            **options,
             damage=damage,
             workers=workers,
             progress=wants_progress(),
         )
     _report_write(dataset, there, time.perf_counter() - start, as_json)
+
+
+def _report_estimate(root: Path, expected: Estimate, as_json: bool) -> None:
+    if as_json:
+        report = {"command": "synth write", "dry_run": True, "ok": expected.fits}
+        echo_json({**report, "root": str(root), **vars(expected)})
+        return
+    click.echo(
+        f"{root}: {expected.files} files, {expected.tiles} tiles, about "
+        f"{in_units(expected.bytes)}; nothing is written"
+    )
+    unit, per_second = of_seconds([expected.seconds_to_disk])
+    seconds, to_disk = (
+        f"{short(value * per_second)} {unit}"
+        for value in (expected.seconds, expected.seconds_to_disk)
+    )
+    click.echo(f"about {seconds}; {to_disk} until all of it is on the disk")
+    room = "enough" if expected.fits else "too little"
+    click.echo(f"{in_units(expected.free)} are free: {room}")
 
 
 def _report_write(dataset: Dataset, there: int, seconds: float, as_json: bool) -> None:

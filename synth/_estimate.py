@@ -1,0 +1,175 @@
+"""What a write will take, before it is begun."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+
+import numpy as np
+
+from starfish_fetch.axes import PLANES, Axes
+from starfish_fetch.layout import Layout
+from synth._damage import plan_damage
+from synth._manifest import MANIFEST_NAME, Options, planned_files
+from synth.dataset import Dataset
+from synth.spec import Spec
+from synth.write import check_plan, write
+
+__all__ = ["Estimate", "estimate"]
+
+_SAMPLE_BYTES = 2**25
+_SAMPLE_TILES = 200
+_FIELDS = {Axes.ROUND: "rounds", Axes.CH: "chs", Axes.ZPLANE: "zplanes"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """What :func:`estimate` expects of a write.
+
+    Attributes
+    ----------
+    files, tiles : int
+        How many there will be; exact.
+    pixel_bytes : int
+        Of all tiles, uncompressed; exact.
+    bytes : int
+        Of all files, as a part of the image took.
+    seconds : float
+        Of the write, at the speed of that part.
+    seconds_to_disk : float
+        The same, until the disk has all of it. With memory to spare, a write does not wait for
+        that.
+    free : int
+        Bytes that are free where the files are to be.
+    """
+
+    files: int
+    tiles: int
+    pixel_bytes: int
+    bytes: int
+    seconds: float
+    seconds_to_disk: float
+    free: int
+
+    @property
+    def fits(self) -> bool:
+        """Whether there is room for it."""
+        return self.bytes <= self.free
+
+
+def estimate(
+    spec: Spec,
+    layout: Layout,
+    root: str | os.PathLike[str],
+    *,
+    options: Options | None = None,
+    damage: Iterable[str] = (),
+    workers: int | None = None,
+) -> Estimate:
+    """Say what a write would take, by writing a small part of the image and deleting it.
+
+    The part, of at most 32 MB, is written into a temporary folder beside the root, so to the same
+    disk; the root itself is not touched.
+
+    Parameters
+    ----------
+    spec, layout, root, damage, workers
+        As of :func:`synth.write`.
+    options : Options, optional
+        The other arguments of :func:`synth.write`.
+
+    Raises
+    ------
+    OSError
+        If nothing can be written beside the root.
+    ValueError, MissingExtraError
+        As :func:`synth.write` would.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> spec = Spec(rounds=100, chs=3, zplanes=20, tile_shape=(256, 256))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     expected = estimate(spec, Layout.per_round_ch(), folder + "/new")
+    >>> expected.files, expected.tiles, expected.pixel_bytes
+    (300, 6000, 786432000)
+    """
+    options = Options() if options is None else options
+    files = planned_files(spec, layout)
+    plan_damage(damage, files, spec.seed)
+    check_plan(spec, files, options, workers)
+    part = _part(spec, layout)
+    place = _existing(Path(root))
+    with tempfile.TemporaryDirectory(dir=place, prefix=".synth-estimate-") as folder:
+        # What is imported and compiled at the first write is not what takes long at the rest.
+        first = Spec(1, 1, 1, (8, 8), dtype=spec.dtype)
+        write(first, Layout.per_tile(), Path(folder, "a"), **vars(options))
+        start = time.perf_counter()
+        written = write(part, layout, Path(folder, "b"), **vars(options), workers=workers)
+        seconds = time.perf_counter() - start
+        _wait_for_disk(written)
+        to_disk = time.perf_counter() - start
+        sample = sum(record.bytes for record in written.files.values())
+    share = _pixel_bytes(spec) / _pixel_bytes(part)
+    return Estimate(
+        files=len(files),
+        tiles=sum(len(keys) for _, _, keys in files),
+        pixel_bytes=_pixel_bytes(spec),
+        bytes=round(sample * share),
+        seconds=seconds * share,
+        seconds_to_disk=to_disk * share,
+        free=shutil.disk_usage(place).free,
+    )
+
+
+def _pixel_bytes(spec: Spec) -> int:
+    counts = (len(labels) for labels in (spec.fovs, spec.rounds, spec.chs, spec.zplanes))
+    return prod(counts) * prod(spec.tile_shape) * np.dtype(spec.dtype).itemsize
+
+
+def _part(spec: Spec, layout: Layout) -> Spec:
+    """Return a part of an image that is soon written, in files much like those of the whole."""
+    row = spec.tile_shape[1] * np.dtype(spec.dtype).itemsize
+    counts = dict.fromkeys(PLANES, 1)
+    if spec.content == "spots":  # whose codebook is for all of its rounds and channels
+        counts |= {Axes.ROUND: len(spec.rounds), Axes.CH: len(spec.chs)}
+    rows = min(spec.tile_shape[0], max(8, _SAMPLE_BYTES // (row * prod(counts.values()))))
+    most = max(1, min(_SAMPLE_TILES, _SAMPLE_BYTES // (rows * row)))
+    for axis in (*reversed(layout.inner), *reversed(layout.outer)):
+        room = most // prod(counts.values())
+        counts[axis] = max(counts[axis], min(room * counts[axis], _count(spec, axis)))
+    fovs = max(1, min(most // prod(counts.values()), len(spec.fovs)))
+    return _fewer(spec, counts, fovs, rows)
+
+
+def _count(spec: Spec, axis: Axes) -> int:
+    return len(getattr(spec, _FIELDS[axis]))
+
+
+def _fewer(spec: Spec, counts: dict[Axes, int], fovs: int, rows: int) -> Spec:
+    fields = spec.to_json()
+    for axis, name in _FIELDS.items():
+        fields[name] = fields[name][: counts[axis]]
+    fields["fovs"] = fields["fovs"][:fovs]
+    fields["tile_shape"] = [min(rows, spec.tile_shape[0]), spec.tile_shape[1]]
+    return Spec.from_json(fields)
+
+
+def _existing(root: Path) -> Path:
+    """Return the folder that a root is, or will be, in."""
+    for folder in root.absolute().parents:
+        if folder.is_dir():
+            return folder
+    return Path(root.absolute().anchor)
+
+
+def _wait_for_disk(dataset: Dataset) -> None:
+    for path in (*dataset.files, MANIFEST_NAME):
+        with (dataset.root / path).open("rb+") as file:
+            os.fsync(file.fileno())

@@ -1,0 +1,146 @@
+"""What a write would take is said before it is begun, and nothing is left of finding out."""
+
+import importlib
+import json
+
+import pytest
+from test_cli import run, said_in_one_line
+
+import synth
+from starfish_fetch.layout import Layout
+from synth import Estimate, Options, Spec, estimate, write
+
+estimates = importlib.import_module("synth._estimate")
+IMAGE = ("--rounds", 3, "--chs", 2, "--zplanes", 4, "--size", "64x32")
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.parametrize("options", [Options(), Options(compression="deflate", bigtiff=True)])
+@pytest.mark.parametrize(
+    "layout", [Layout.per_round(), Layout.per_tile(), Layout.single_file()], ids=str
+)
+def test_of_a_small_image_files_and_bytes_are_exact(tmp_path, layout, options):
+    spec = Spec(3, 2, 4, (64, 32), fovs=2, content="index")
+    expected = estimate(spec, layout, tmp_path / "new", options=options)
+    assert not list(tmp_path.iterdir())
+    dataset = write(spec, layout, tmp_path / "new", **vars(options))
+    assert expected.files == len(dataset.files)
+    assert expected.tiles == dataset.verify().tiles == 48
+    assert expected.pixel_bytes == 48 * 64 * 32 * 2
+    # The UUIDs and the names of the files are of the same length, compressed or not.
+    assert expected.bytes == sum(record.bytes for record in dataset.files.values())
+    assert 0 < expected.seconds <= expected.seconds_to_disk
+    assert expected.fits
+
+
+def test_of_a_large_image_only_a_part_is_written(tmp_path, monkeypatch):
+    written = []
+    real = estimates.write
+
+    def spied(spec, *arguments, **options):
+        written.append(spec)
+        return real(spec, *arguments, **options)
+
+    monkeypatch.setattr(estimates, "write", spied)
+    spec = Spec(40, 10, 60, (2048, 2048), fovs=10)
+    expected = estimate(spec, Layout.per_round(), tmp_path / "new", options=Options(bigtiff=True))
+    assert expected.pixel_bytes == 40 * 10 * 60 * 10 * 2**23
+    assert expected.bytes == pytest.approx(expected.pixel_bytes, rel=0.01)
+    assert expected.fits == (expected.bytes <= expected.free)
+    assert 60 < expected.seconds <= expected.seconds_to_disk  # 2 TB
+    assert sum(map(estimates._pixel_bytes, written)) <= 2**25 + 2**15
+    assert (written[-1].rounds, written[-1].chs, written[-1].zplanes) == ((0,), (0,), (0, 1, 2, 3))
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_part_is_in_files_like_the_whole():
+    spec = Spec(50, 30, 5, (256, 256), fovs=9)
+    part = estimates._part(spec, Layout.per_round_ch())
+    assert (len(part.rounds), len(part.chs), len(part.zplanes), len(part.fovs)) == (1, 30, 5, 1)
+    huge = estimates._part(Spec(1, 1, 1, (60_000, 60_000)), Layout.per_tile())
+    assert huge.tile_shape == (2**25 // 120_000, 60_000)
+
+
+def test_the_estimate_is_near_what_the_write_takes(tmp_path):
+    import time
+
+    spec = Spec(2, 4, 10, (1024, 1024))
+    expected = estimate(spec, Layout.per_round_ch(), tmp_path / "new", workers=1)
+    start = time.perf_counter()
+    write(spec, Layout.per_round_ch(), tmp_path / "new", workers=1)
+    taken = time.perf_counter() - start
+    # A machine that others use may slow either; that a factor is forgotten is what is looked for.
+    assert expected.seconds / 5 < taken < 5 * expected.seconds_to_disk
+
+
+def test_nothing_is_left_of_an_estimate_that_fails(tmp_path, monkeypatch):
+    def fails(*arguments):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(importlib.import_module("synth.write"), "write_tiff", fails)
+    with pytest.raises(OSError, match="No space left"):
+        estimate(Spec(1, 1, 1, (8, 8)), Layout.per_tile(), tmp_path / "new")
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_a_write_refuses_an_estimate_refuses(tmp_path):
+    spec = Spec(1, 1, 2, (40_000, 40_000))
+    with pytest.raises(ValueError, match="bigtiff=True"):
+        estimate(spec, Layout.single_file(), tmp_path)
+    with pytest.raises(ValueError, match="takes 2 files"):
+        estimate(spec, Layout.single_file(), tmp_path, damage=["swapped"])
+    with pytest.raises(ValueError, match="workers must be"):
+        estimate(spec, Layout.per_tile(), tmp_path, workers=0)
+
+
+def test_dry_run_writes_nothing_and_says_what_would_be(tmp_path):
+    result = run("synth", "write", "a/data", *IMAGE, "--dry-run")
+    assert result.exit_code == 0, result.stderr
+    assert not list(tmp_path.iterdir())
+    first, second, third = result.stdout.splitlines()
+    assert first.startswith("a/data: 6 files, 24 tiles, about 1")
+    assert first.endswith(" kB; nothing is written")
+    assert second.startswith("about ")
+    assert second.endswith(" until all of it is on the disk")
+    assert third.endswith("are free: enough")
+
+
+def test_dry_run_as_json(tmp_path):
+    report = json.loads(run("synth", "write", "data", *IMAGE, "--dry-run", "--json").stdout)
+    assert (report["ok"], report["dry_run"], report["files"], report["tiles"]) == (
+        True,
+        True,
+        6,
+        24,
+    )
+    assert set(report) > set(Estimate.__annotations__)
+    assert not list(tmp_path.iterdir())
+
+
+def test_dry_run_beside_a_dataset_leaves_it_alone(tmp_path):
+    run("synth", "write", "data", *IMAGE)
+    before = {path: path.stat() for path in tmp_path.rglob("*")}
+    assert run("synth", "write", "data", *IMAGE, "--dry-run").exit_code == 0
+    after = {path: path.stat() for path in tmp_path.rglob("*")}
+    assert {path: stat.st_mtime_ns for path, stat in before.items() if path.is_file()} == {
+        path: stat.st_mtime_ns for path, stat in after.items() if path.is_file()
+    }
+    assert set(before) == set(after)
+
+
+def test_dry_run_of_what_does_not_fit_fails(monkeypatch):
+    monkeypatch.setattr(estimates.shutil, "disk_usage", lambda place: type("U", (), {"free": 9}))
+    result = run("synth", "write", "data", *IMAGE, "--dry-run")
+    assert result.exit_code == 1
+    assert "9 bytes are free: too little" in result.stdout
+
+
+def test_dry_run_refuses_what_is_wrong():
+    assert "unknown damage 'x'" in said_in_one_line(
+        run("synth", "write", "data", *IMAGE, "--dry-run", "--damage", "x"), 2
+    )
+    assert synth.estimate is estimate
