@@ -16,6 +16,7 @@ from synth._damage import Damage, placed
 from synth._decode import decode
 from synth._manifest import FileRecord, Manifest, planned_files
 from synth._tiffs import digest
+from synth._truth import truth_problems
 from synth.pixels import tile
 
 __all__ = ["Problem", "Verification", "verify"]
@@ -108,6 +109,8 @@ def verify(root: Path, manifest: Manifest, *, progress: bool) -> Verification:
                     message = f"is what {other!r} should be, on purpose: the two were swapped"
                     on_purpose.append(Problem(path, None, fov, message))
             advance(record.bytes)
+    for name, fov, message in truth_problems(manifest.spec, root):
+        problems.append(Problem(name, None, fov, message))
     tiles = sum(len(keys) for _, _, keys in files)
     return Verification(len(files), tiles, tuple(problems), tuple(on_purpose))
 

@@ -30,6 +30,7 @@ from synth._manifest import (
     write_whole,
 )
 from synth._tiffs import LARGEST_CLASSIC, digest, write_tiff
+from synth._truth import check_truth, write_truth
 from synth.dataset import Dataset
 from synth.spec import Spec
 
@@ -51,7 +52,10 @@ def write(
     workers: int | None = None,
     progress: bool = False,
 ) -> Dataset:
-    """Write an image as TIFF files.
+    """Write an image as TIFF files; of content "spots", also the truth.
+
+    The truth is a table of :func:`synth.molecules` for each field of view (``truth_fov0.csv``)
+    and the codebook (``codebook.json``, which ``starfish.Codebook.open_json`` reads).
 
     Files appear whole or not at all. If the write is interrupted, the same call writes what is
     missing; on a complete dataset it writes again only what was deleted. The same call gives the
@@ -135,9 +139,12 @@ def _write(
         # Finding what was changed since is for Dataset.verify; nothing there is overwritten.
         pending = [file for file in files if not target.exists(file[0])]
         if not pending:
+            write_truth(manifest.spec, root, only_missing=True)
             (root / JOURNAL_NAME).unlink(missing_ok=True)
             return Dataset(root, complete)
-    _refuse_strangers(target, pending, known, begun=complete is not None or journal is not None)
+    begun = complete is not None or journal is not None
+    _refuse_strangers(target, pending, known, begun=begun)
+    check_truth(manifest.spec, root, (path for path, _, _ in files), begun=begun)
     advance((len(files) - len(pending)) * _file_bytes(manifest.spec, files))
     missing = {path for path, _, _ in pending}
     finished = {path: record for path, record in known.items() if path not in missing}
@@ -145,6 +152,7 @@ def _write(
         root.mkdir(parents=True, exist_ok=True)
         with Journal(root, manifest, finished) as notes:
             _write_files(target, pending, notes, workers, advance)
+            write_truth(manifest.spec, root, only_missing=complete is not None)
             records = {path: notes.finished[path] for path, _, _ in files}
             damage = tuple(target.done(one) for one in manifest.damage)
             manifest = replace(manifest, files=records, damage=damage)
