@@ -69,7 +69,8 @@ class VolumeTile(FetchedTile):
         }
 
     def tile_data(self):
-        return read_volume(self.path)[self.zplane]
+        # A copy: whoever writes into the tile must not write into the cache.
+        return read_volume(self.path)[self.zplane].copy()
 
 
 # %%

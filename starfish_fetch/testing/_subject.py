@@ -6,14 +6,12 @@ import gc
 import math
 import os
 import random
-import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import count
-from pathlib import Path
 from time import perf_counter
-from types import ModuleType
 from typing import Any, TypeVar
 
 import numpy as np
@@ -35,9 +33,11 @@ _T = TypeVar("_T")
 
 _MOST_TILES = 64
 _MOST_BYTES = 1 << 28
-_FEW = 6
+_FEW = 7
 _MOST_EXPLAINED = 24
 _MOST_HANGING = 2
+
+_Cached = type(lru_cache(len))
 
 
 @dataclass
@@ -137,7 +137,7 @@ class Subject:
         self._few_keys = self._choose_few()
         self._exhaustive = exhaustive
         self._seconds = seconds
-        self._caches: list[Any] = []
+        self._caches: list[Any] | None = None
         self._now: TileKey | None = None
         self._hanging = 0
         self._surveyed = False
@@ -150,7 +150,7 @@ class Subject:
         self.seen: dict[TileKey, Seen] = {}
         self.cannot_make = False
         self._held: list[ExitStack] = []
-        self.opened_by_tile: dict[TileKey, frozenset[str]] = {}
+        self.opened_by_tile: dict[TileKey, tuple[str, ...]] = {}
 
     # -- Calling what is under test ----------------------------------------------------------
 
@@ -176,10 +176,7 @@ class Subject:
 
     def make(self) -> Any:
         """Return a fresh fetcher; pixels that functions of its module had cached are forgotten."""
-        for cached in self._caches:
-            if _holds_pixels(cached):
-                with suppress(Exception):
-                    cached.cache_clear()
+        self._forget_caches()
         self.cannot_make = True  # until it has returned
         try:
             fetcher = self.call("make_fetcher()", self._make_fetcher)
@@ -187,21 +184,17 @@ class Subject:
             self.cannot_make = False
             raise
         self.cannot_make = False
-        self._remember_caches(fetcher)
         return fetcher
 
-    def _remember_caches(self, thing: Any) -> None:
-        if self._caches:
-            return
-        module = sys.modules.get(type(thing).__module__)
-        spaces: list[Mapping[str, Any]] = [vars(cls) for cls in type(thing).__mro__[:-1]]
-        if isinstance(module, ModuleType) and not _is_library(module):
-            spaces.append(vars(module))
-        for space in spaces:
-            for value in list(space.values()):
-                cached = getattr(value, "__func__", value)
-                if callable(getattr(cached, "cache_clear", None)):
-                    self._caches.append(cached)
+    def _forget_caches(self) -> None:
+        """Empty what functions have cached of pixels, so that a fresh fetcher reads its files."""
+        if self._caches is None:
+            if not self._surveyed:
+                return
+            self._caches = [each for each in gc.get_objects() if type(each) is _Cached]
+        for cached in self._caches:
+            if _holds_pixels(cached):
+                cached.cache_clear()
 
     def fresh(self) -> Session:
         """Return a fresh fetcher.
@@ -325,12 +318,18 @@ class Subject:
         )
 
     def _choose_few(self) -> frozenset[TileKey]:
+        """Choose tiles that differ in each label alone, and where one label is not another's."""
         keys = self.keys
         if len(keys) <= _FEW:
             return frozenset(keys)
-        # The corners differ in every label; the others are by chance.
-        rest = self.rng.sample(keys[1:-1], _FEW - 2)
-        return frozenset([keys[0], keys[-1], *rest])
+        axes = self.extent.rounds, self.extent.chs, self.extent.zplanes
+        ends = [
+            TileKey(*(axis[-bit] for axis, bit in zip(axes, bits, strict=True)))
+            for bits in ((0, 0, 0), (1, 1, 1), (0, 1, 0), (1, 0, 1), (0, 0, 1), (1, 1, 0))
+        ]
+        chosen = set(ends) & set(keys)
+        rest = [key for key in keys if key not in chosen]
+        return frozenset([*chosen, *self.rng.sample(rest, _FEW - len(chosen))])
 
     @property
     def tiles(self) -> list[Seen]:
@@ -475,8 +474,8 @@ class Subject:
 
     # -- Files -----------------------------------------------------------------------------------
 
-    def opened(self, key: TileKey) -> frozenset[str]:
-        """Return the files, still there, that a fresh fetcher opens for one tile.
+    def opened(self, key: TileKey) -> tuple[str, ...]:
+        """Return the files, still there, that a fresh fetcher opens for one tile, first to last.
 
         Those that making the fetcher opens count only if the tile opens none.
         """
@@ -489,6 +488,24 @@ class Subject:
             known = self.opened_by_tile[key] = _files(then.by_source) or _files(at_first.by_source)
         return known
 
+    def main_files(self, keys: Iterable[TileKey]) -> dict[TileKey, str]:
+        """Return, for each of some tiles, the file that its pixels are most likely from.
+
+        Not one that is opened for every tile, if there are others: an index, say. Of a set of
+        OME-TIFF files, tifffile opens that asked for, and then all.
+        """
+        opened = {}
+        for key in keys:
+            with suppress(Broken):
+                opened[key] = self.opened(key)
+            if not opened.get(key):
+                return {}
+        common = set.intersection(*map(set, opened.values())) if len(opened) > 1 else set()
+        return {
+            key: next((file for file in files if file not in common), files[0])
+            for key, files in opened.items()
+        }
+
     @property
     def in_files(self) -> dict[TileKey, InFile]:
         """Where the pixels of a few tiles are in the files that are opened for them."""
@@ -496,12 +513,10 @@ class Subject:
             return self._in_files
         found: dict[TileKey, InFile] = {}
         pages: dict[str, list[Pixels]] = {}
-        for key in self.few:
+        for key, path in self.main_files(self.few).items():
             pixels = self.seen[key].pixels
-            files = self.opened(key)
-            if len(files) != 1 or pixels is None or not self.looks[key].telling:
+            if pixels is None or not self.looks[key].telling:
                 continue
-            (path,) = files
             if path not in pages:
                 pages[path] = pages_of(path)
             place = find_in(path, pages[path], pixels)
@@ -511,28 +526,20 @@ class Subject:
         return found
 
 
-def _files(paths: Mapping[str, int]) -> frozenset[str]:
-    return frozenset(
+def _files(paths: Mapping[str, int]) -> tuple[str, ...]:
+    return tuple(
         path
         for path in paths
         if os.path.isfile(path) and not path.startswith(("/proc/", "/sys/", "/dev/", "/etc/"))
     )
 
 
-def _is_library(module: ModuleType) -> bool:
-    path = getattr(module, "__file__", None) or ""
-    return "site-packages" in Path(path).parts
-
-
 def _holds_pixels(cached: Any) -> bool:
     """Return whether a function of ``functools`` keeps arrays; others are none of our business."""
-    kept = [each for one in gc.get_referents(cached) if type(one) is dict for each in one.values()]
-    # With a limit, what is kept stands one step further away.
-    return any(
-        isinstance(value, np.ndarray | bytes)
-        for one in kept
-        for value in [one, *gc.get_referents(one)]
-    )
+    kept = gc.get_referents(cached)
+    # Without a limit, what is kept stands in a dict.
+    kept += [value for each in kept if type(each) is dict for value in each.values()]
+    return any(isinstance(each, np.ndarray | bytes) for each in kept)
 
 
 def _far(labels: tuple[int, ...]) -> int:

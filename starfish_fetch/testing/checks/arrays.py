@@ -71,7 +71,8 @@ def check_arrays_are_private(subject: Subject) -> Iterator[Finding]:
         array = session.read(key)
         if subject.changed(key, array) or subject.changed(key, session.read(key)):
             raise NotChecked("the pixels change when they are read again; see tiles_repeat")
-        array = session.read(key)
+        tile = session.tile(key)
+        array = session.data(tile, key)
         if not array.flags.writeable:
             continue
         base = _mapped(array)
@@ -86,7 +87,7 @@ def check_arrays_are_private(subject: Subject) -> Iterator[Finding]:
                 return
             if not isinstance(base, np.memmap):
                 continue
-        if _written_to_comes_back(subject, session, key, array, few):
+        if _written_to_comes_back(subject, session, tile, key, array, few):
             yield Finding(
                 f"Writing into the array of {subject.named(key)} changed what the fetcher returns "
                 "later.",
@@ -107,12 +108,12 @@ def _mapped(array: Any) -> Any:
 
 
 def _written_to_comes_back(
-    subject: Subject, session: Session, key: TileKey, array: Any, few: list[TileKey]
+    subject: Subject, session: Session, tile: Any, key: TileKey, array: Any, few: list[TileKey]
 ) -> bool:
     before = array.copy()
     try:
         array[...] = ~before if before.dtype.kind in "biu" else 1 - before / 2
-        return any(
+        return subject.changed(key, session.data(tile, key)) or any(
             subject.changed(other, session.read(other))
             for other in dict.fromkeys([key, few[0], few[-1]])
         )

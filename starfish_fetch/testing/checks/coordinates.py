@@ -23,6 +23,9 @@ __all__ = [
 ]
 
 
+_FAR_FROM_SQUARE = 20
+
+
 def _places(subject: Subject) -> dict[TileKey, Place]:
     """Return where tiles lie that say so rightly."""
     places = {}
@@ -237,6 +240,15 @@ def check_coordinates_are_plausible(subject: Subject) -> Iterator[Finding]:
                 (key,),
                 certain=False,
             )
+    sizes = sorted((spans[0] / columns, spans[1] / rows))
+    if sizes[0] > 0 and sizes[1] / sizes[0] > _FAR_FROM_SQUARE:
+        yield Finding(
+            f"Pixels of {subject.named(key)} are {sizes[1] / sizes[0]:.0f} times as long one way "
+            f"as the other: xc is {place.x}, yc is {place.y}.",
+            "Give x and y in the same physical unit.",
+            (key,),
+            certain=False,
+        )
     yield from _depths(subject, places)
     lists = [
         seen.key
@@ -254,6 +266,15 @@ def check_coordinates_are_plausible(subject: Subject) -> Iterator[Finding]:
 
 
 def _depths(subject: Subject, places: dict[TileKey, Place]) -> Iterator[Finding]:
+    without = [key for key, place in places.items() if place.z is None or np.isnan(place.z).any()]
+    named = any("zc" in map(str, seen.coordinates) for seen in subject.tiles if seen.key in places)
+    if without and (named or len(without) < len(places)):
+        yield Finding(
+            f"{subject.named(without[0])} has no number for zc; "
+            f"{several(len(without), len(places))} have none.",
+            "Return a number or a pair for every z-plane.",
+            tuple(without),
+        )
     by_label = {key.zplane: place.z for key, place in sorted(places.items()) if place.z is not None}
     depths = [(z[0] + z[1]) / 2 for _, z in sorted(by_label.items())]
     if len(depths) < 2 or not np.isfinite(depths).all():

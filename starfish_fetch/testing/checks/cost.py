@@ -65,32 +65,43 @@ def check_metadata_reads_no_pixels(subject: Subject) -> Iterator[Finding]:
     nbytes = subject.reference(key).nbytes
     session = subject.fresh()
     guilty = []
-    for name, action in _metadata_of(subject, session, key).items():
+    tiles: list[Any] = []
+    read_before = 0
+    for name, action in _metadata_of(subject, session, key, tiles).items():
         with trace() as seen:
             before = read_by_process() or 0
             arrays = _returns_array(action, pixels)
             read = (read_by_process() or 0) - before
+        read_before += read
         decodes = arrays and (seen.opens > 0 or read > 1024)
         # What decodes in C returns its array to nobody that could be seen; but it has read it.
         swallows = nbytes > _MOST_NOISE and read >= nbytes
-        if decodes or swallows:
+        # To name a file, none has to be opened.
+        if decodes or swallows or (name == "source" and seen.opens > 0):
             guilty.append(name)
+    if not guilty and tiles and read_before >= nbytes:
+        with trace() as seen:
+            before = read_by_process() or 0
+            session.data(tiles[0], key)
+            read = (read_by_process() or 0) - before
+        # A small tile may come along with a header; but not if nothing is left to be read.
+        guilty += ["get_tile, shape or coordinates"] if not seen.opens and read < nbytes else []
     if guilty:
         yield Finding(
-            f"{', '.join(guilty)} of {subject.named(key)} read pixels.",
+            f"{', '.join(guilty)} of {subject.named(key)} read pixels, or opened what need not be.",
             "Take the shape from the header or from the extent, and read pixels in tile_data().",
             (key,),
         )
 
 
 def _metadata_of(
-    subject: Subject, session: Session, key: TileKey
+    subject: Subject, session: Session, key: TileKey, tiles: list[Any]
 ) -> dict[str, Callable[[], object]]:
-    tiles: list[Any] = []
     actions: dict[str, Callable[[], object]] = {
         "get_tile": lambda: tiles.append(session.tile(key)),
         "shape": lambda: session.attribute(tiles[0], "shape", key),
         "coordinates": lambda: session.attribute(tiles[0], "coordinates", key),
+        "extras": lambda: subject.call("extras", lambda: getattr(tiles[0], "extras", None)),
     }
     source = getattr(session.fetcher, "source", None)
     if callable(source):

@@ -171,7 +171,7 @@ def check_missing_files_are_errors(subject: Subject) -> Iterator[Finding]:
     before = subject.few[0]
     for with_another in (False, True):
         # What stands in for an error is, as often as not, the tile before.
-        if with_another and subject.opened(before) & set(files):
+        if with_another and set(subject.opened(before)) & set(files):
             break
         session = subject.fresh() if with_another else None
         if session is not None:

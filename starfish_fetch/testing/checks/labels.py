@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from starfish_fetch.axes import TileKey
+from starfish_fetch.testing._file_pages import find_in, pages_of
 from starfish_fetch.testing._guard import Broken
 from starfish_fetch.testing._pixels import look, same
 from starfish_fetch.testing._sample import spread
@@ -190,6 +191,7 @@ def _without_oracle(subject: Subject, looks: dict[TileKey, Look]) -> Iterator[Fi
         if not any(seen.telling for seen in looks.values()):
             raise NotChecked("the tiles are blank or too small to tell one from another")
         yield from _halves(subject, looks)
+        yield from _order_in_file(subject, looks)
         return
     keys = max(alike, key=len)
     digest = looks[keys[0]].digest
@@ -240,6 +242,30 @@ def _halves(subject: Subject, looks: dict[TileKey, Look]) -> Iterator[Finding]:
         )
 
 
+def _order_in_file(subject: Subject, looks: dict[TileKey, Look]) -> Iterator[Finding]:
+    """Notice planes of a file that do not follow one another as the labels do."""
+    for axis, name in enumerate(_AXES):
+        labels = (subject.extent.rounds, subject.extent.chs, subject.extent.zplanes)[axis]
+        line = [subject.few[0]._replace(**{name: label}) for label in spread(labels, 6)]
+        line = [key for key in line if key in looks and looks[key].telling]
+        files = subject.main_files(line)
+        if len(line) < 3 or len(set(files.values())) != 1:
+            continue
+        pages = pages_of(files[line[0]])
+        session = subject.fresh()
+        places = [find_in(files[key], pages, np.asarray(session.read(key))) for key in line]
+        numbers = [place.page for place in places if place is not None and place.kind == "same"]
+        if len(numbers) == len(line) and not all(a < b for a, b in pairwise(numbers)):
+            yield Finding(
+                f"{_NAMES[name].capitalize()} {[key[axis] for key in line]} are the planes "
+                f"{numbers} of {Path(files[line[0]]).name!r}, which do not follow one another.",
+                f"{_REMEDY} If the file is written so, check with expected= instead.",
+                tuple(line),
+                status="warn",
+                certain=False,
+            )
+
+
 def _gives(subject: Subject, stranger: TileKey, keys: list[TileKey], digest: bytes) -> bool:
     """Return whether an unknown label gives these pixels, the others being those of one of keys."""
     base = subject.strangers_base
@@ -258,6 +284,7 @@ def _gives(subject: Subject, stranger: TileKey, keys: list[TileKey], digest: byt
 
 
 _NUMBER = re.compile(r"\d+")
+_FOV = re.compile(r"(?:^|[^a-z])(?:fov|pos|position|field)[-_ ]?$")
 _PREFIXES = {
     "round": re.compile(r"(?:^|[^a-z])(?:r|rd|rnd|round|cyc|cycle|hyb)[-_ ]?$"),
     "ch": re.compile(r"(?:^|[^a-z])(?:c|ch|chan|channel|w)[-_ ]?$"),
@@ -288,20 +315,10 @@ def check_file_names_agree_with_labels(subject: Subject) -> Iterator[Finding]:
         def path(self, fov, r, c):
             return f"{self.root}/fov{fov}_r{r}_c{c}.tiff"
     """
-    names: dict[TileKey, str] = {}
-    looks = subject.looks
-    keys = _varied(list(looks), subject)
-    for key in keys:
-        try:
-            opened = subject.opened(key)
-        except Broken:
-            continue
-        if len(opened) != 1:
-            break
-        names[key] = next(iter(opened))
+    names = subject.main_files(_varied(list(subject.looks), subject))
     templates = {_NUMBER.sub("#", Path(name).name) for name in names.values()}
     if len(names) < 2 or len(templates) != 1:
-        raise NotChecked("tiles are not each read from one file, named by one pattern")
+        raise NotChecked("tiles are not read from files that are named by one pattern")
     numbers = {
         key: [int(n) for n in _NUMBER.findall(Path(name).name)] for key, name in names.items()
     }
@@ -311,6 +328,16 @@ def check_file_names_agree_with_labels(subject: Subject) -> Iterator[Finding]:
         for axis, pattern in _PREFIXES.items():
             if pattern.search(before):
                 yield from _disagreement(subject, axis, values, names)
+        fovs = set(values.values())
+        if _FOV.search(before) and len(fovs) == 1 and subject.extent.fov not in fovs:
+            key, name = next(iter(names.items()))
+            yield Finding(
+                f"{subject.named(key)} is read from {Path(name).name!r}, whose number for the "
+                "field of view is another.",
+                f"{_REMEDY} If the files are numbered so, check with expected= instead.",
+                tuple(names),
+                certain=False,
+            )
 
 
 def _varied(keys: list[TileKey], subject: Subject) -> list[TileKey]:

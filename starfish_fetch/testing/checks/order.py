@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from starfish_fetch.axes import TileKey
+from starfish_fetch.testing import faults
 from starfish_fetch.testing._coordinates import alike
 from starfish_fetch.testing._guard import Broken
 from starfish_fetch.testing.checks._registry import Finding, NotChecked, check
@@ -266,6 +267,7 @@ def check_errors_leave_nothing_behind(subject: Subject) -> Iterator[Finding]:
     """
     subject.require_repeatable()
     refused = [key for key, answer in subject.answers.items() if isinstance(answer, str)]
+    yield from _after_a_missing_file(subject)
     if not refused:
         raise NotChecked("no label is refused")
     few = subject.few
@@ -295,6 +297,33 @@ def check_errors_leave_nothing_behind(subject: Subject) -> Iterator[Finding]:
                 (key,),
             )
             return
+
+
+def _after_a_missing_file(subject: Subject) -> Iterator[Finding]:
+    """Read a tile once while its files cannot be found, and then when they are back."""
+    key = subject.few[-1]
+    files = subject.opened(key)
+    if not files:
+        return
+    session = subject.fresh()
+    try:
+        with subject.held(faults.missing(*files)):
+            session.read(key)
+    except Broken:
+        pass
+    else:
+        return  # Another check says what comes of that.
+    try:
+        wrong = "other pixels" if subject.changed(key, session.read(key)) else ""
+    except Broken as error:
+        wrong = f"an error: {error}"
+    if wrong:
+        yield Finding(
+            f"{subject.named(key)} gave {wrong} although its files are there again, after they "
+            "could not be found once.",
+            "Leave the fetcher as it was when something raises: set state last, or none.",
+            (key,),
+        )
 
 
 @check("C6", "fail", "A fetcher travels to other processes by pickling, as with dask.")

@@ -157,7 +157,7 @@ def check_threads_and_files_are_returned(subject: Subject) -> Iterator[Finding]:
                 copy = shutil.copy(self.path, folder)
                 return tifffile.imread(copy, key=self.z)
     """
-    before = set(threading.enumerate())
+    before, children = set(threading.enumerate()), _children()
     # Clocks of file systems are coarse.
     started = time.time() - 0.02
     with trace() as seen:
@@ -175,6 +175,12 @@ def check_threads_and_files_are_returned(subject: Subject) -> Iterator[Finding]:
             f"{len(threads)} threads are still running after the fetcher is gone: {names}.",
             "Join threads when they are done; use an executor in a with statement.",
         )
+    processes = _children() - children
+    if processes:
+        yield Finding(
+            f"{len(processes)} processes are still there after the fetcher is gone.",
+            "Wait for processes that were started, as subprocess.run does.",
+        )
     left = [path for path in seen.by_source if _made_since(path, started)]
     if left:
         gc.collect()
@@ -185,6 +191,15 @@ def check_threads_and_files_are_returned(subject: Subject) -> Iterator[Finding]:
             f"{', '.join(repr(path) for path in left[:3])}.",
             "Use tempfile.TemporaryDirectory in a with statement, or read into memory.",
         )
+
+
+def _children() -> set[str]:
+    """Return the processes that this one has started, where the system tells."""
+    found = set()
+    for path in Path("/proc/self/task").glob("*/children"):
+        with suppress(OSError):
+            found.update(path.read_text().split())
+    return found
 
 
 def _made_since(path: str, started: float) -> bool:
@@ -220,7 +235,13 @@ def check_sources_are_truthful(subject: Subject) -> Iterator[Finding]:
     """
     session = subject.fresh()
     source = getattr(session.fetcher, "source", None)
-    if not callable(source) or getattr(source, "__func__", None) is TileFetcher.source:
+    if source is not None and not callable(source):
+        yield Finding(
+            f"source is {source!r:.80}; expected a method.",
+            "Define source(fov_id, round_label, ch_label, zplane_label), which returns a path.",
+        )
+        return
+    if source is None or getattr(source, "__func__", None) is TileFetcher.source:
         raise NotChecked("it names no sources")
     named: dict[TileKey, Hashable] = {}
     for key in subject.few:
@@ -238,44 +259,43 @@ def check_sources_are_truthful(subject: Subject) -> Iterator[Finding]:
                 status="fail",
             )
             return
+        again = subject.call(what, lambda key=key: source(subject.extent.fov, *key))  # type: ignore[misc]
+        if name != again:
+            yield Finding(
+                f"{what} is {name!r:.80}, and {again!r:.80} when it is asked for again.",
+                "Return something that is equal for one file: its path.",
+                (key,),
+            )
+            return
         if name is not None:
             named[key] = name
-    opened = {}
-    for key in named:
-        with trace() as seen:
-            session.read(key)
-        again = subject.opened(key)
-        opened[key] = again or frozenset(seen.by_source)
-    if not any(opened.values()):
+    files = subject.main_files(named)
+    if not files:
         raise NotChecked("no file is seen to be opened")
-    yield from _untrue(subject, named, opened)
+    yield from _untrue(subject, named, files)
 
 
 def _untrue(
-    subject: Subject, named: dict[TileKey, Hashable], opened: dict[TileKey, frozenset[str]]
+    subject: Subject, named: dict[TileKey, Hashable], files: dict[TileKey, str]
 ) -> Iterator[Finding]:
     remedy = "Build the path in one place, and let source() and tile_data() both use it."
-    files_of: dict[Hashable, frozenset[str]] = {}
+    file_of: dict[Hashable, str] = {}
+    name_of: dict[str, Hashable] = {}
     for key, name in named.items():
-        files = opened[key]
-        if not files:
-            continue
+        file, problem, certain = files[key], "", True
         if isinstance(name, str | os.PathLike) and _looks_like_a_path(name):
-            if not _is_among(os.fspath(name), files):
-                yield Finding(
-                    f"source of {subject.named(key)} is {str(name)!r}, but what is opened is "
-                    f"{', '.join(repr(file) for file in sorted(files)[:3])}.",
-                    remedy,
-                    (key,),
-                )
-                return
-            continue
-        if files_of.setdefault(name, files) != files:
+            if not _is_same(os.fspath(name), file):
+                problem = f", but what is opened is {file!r}"
+        elif file_of.setdefault(name, file) != file:
+            problem = ", as of others that are read from another file"
+        elif name_of.setdefault(file, name) != name:
+            problem, certain = f", of others in the same file {name_of[file]!r:.80}", False
+        if problem:
             yield Finding(
-                f"source of {subject.named(key)} is {name!r}, as of others that are read from "
-                "another file.",
+                f"source of {subject.named(key)} is {str(name)!r:.200}{problem}.",
                 remedy,
                 (key,),
+                certain=certain,
             )
             return
 
@@ -285,14 +305,13 @@ def _looks_like_a_path(name: Any) -> bool:
     return isinstance(text, str) and (os.path.exists(text) or os.sep in text or "." in text)
 
 
-def _is_among(name: Any, files: frozenset[str]) -> bool:
+def _is_same(name: Any, file: str) -> bool:
+    """Return whether a file is what a source names: itself, in that folder, or so below another."""
     path = os.path.abspath(os.fsdecode(name))
     suffix = os.sep + os.fsdecode(name).lstrip("./")
-    real = os.path.realpath(path)
-    return any(
+    return (
         file == path
-        or os.path.realpath(file) == real
+        or os.path.realpath(file) == os.path.realpath(path)
         or file.startswith(path + os.sep)
         or file.endswith(suffix)
-        for file in files
     )

@@ -268,7 +268,7 @@ class ThreadsShareCurrentLabels(Files):
         return tifffile.imread(self.now, key=0)
 
 
-@sin(THREADS, of=LARGE, also=["every_tile_can_be_had"])
+@sin(THREADS, of=LARGE, also=["errors_leave_nothing_behind", "every_tile_can_be_had"])
 class InitialisesLazilyWithoutALock(_Raw):
     thread_safe = True
     volume = None
