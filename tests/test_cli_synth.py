@@ -112,3 +112,51 @@ def test_in_a_process_of_its_own():
     verified = in_process("synth", "verify", "data")
     assert (verified.returncode, verified.stderr) == (0, "")
     assert "every pixel is right" in verified.stdout
+
+
+SPOTS = ("synth", "write", "data", "--content", "spots", "--size", "32x24", "--chs", "2")
+
+
+def test_write_spots_with_their_truth(tmp_path):
+    result = run(
+        *SPOTS, "--fovs", "2", "--molecules", 20, "--targets", "actb,sox9", "--overlap", "0.25",
+        "--spots", '{"brightness": 99, "psf": [2, 0.5, 0.5]}',
+    )  # fmt: skip
+    assert result.exit_code == 0, result.stderr
+    spec = Dataset.open("data").spec
+    assert spec.spots == synth.Spots(
+        molecules=20, targets=("actb", "sox9"), overlap=0.25, brightness=99, psf=(2, 0.5, 0.5)
+    )
+    count = sum(len(synth.molecules(spec, fov)) for fov in (0, 1))
+    assert f"{count} molecules of 2 targets" in result.stdout
+    beside = {path.name for path in tmp_path.glob("data/*") if path.suffix != ".tiff"}
+    assert beside == {"codebook.json", "dataset.json", "truth_fov0.csv", "truth_fov1.csv"}
+    assert run("synth", "verify", "data").exit_code == 0
+    (tmp_path / "data/truth_fov1.csv").unlink()
+    assert "truth_fov1.csv" in run("synth", "verify", "data").stdout
+
+
+def test_write_spots_needs_no_options():
+    result = run(*SPOTS, "--json")
+    assert json.loads(result.stdout)["image"]["spots"]["molecules"] is None
+    assert Dataset.open("data").spec.spots == synth.Spots()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--molecules", "-1"), "molecules must be a whole number from 0"),
+        (("--molecules", "9999"), "more than a tile has pixels"),
+        (("--targets", "0"), "targets must be a whole number from 1"),
+        (("--targets", ","), "targets must have printable names"),
+        (("--overlap", "0.7"), "overlap must be a number from 0 to 0.5"),
+        (("--spots", "{"), "is not JSON"),
+        (("--spots", "[1]"), "must be an object with some of molecules"),
+        (("--spots", '{"size": 1}'), "must be an object with some of molecules"),
+        (("--spots", '{"psf": 1}'), "psf must be three positive numbers"),
+        (("--content", "random", "--molecules", "3"), "molecules: go with --content spots"),
+    ],
+)
+def test_write_refuses_spots_that_make_no_sense(options, message, tmp_path):
+    assert message in said_in_one_line(run(*SPOTS, *options), 2)
+    assert not (tmp_path / "data").exists()

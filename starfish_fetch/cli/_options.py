@@ -13,7 +13,7 @@ from starfish_fetch.cli._errors import asked
 
 if TYPE_CHECKING:
     from starfish_fetch.layout import Layout
-    from synth import Spec
+    from synth import Spec, Spots
 
     _ParamType = click.ParamType[Any]
 else:
@@ -179,8 +179,8 @@ def image_options(defaults: dict[str, str]) -> Callable[[Decorated], Decorated]:
             "--content",
             default="random",
             show_default=True,
-            metavar="random|index",
-            help="What the pixels hold: noise, or where they belong.",
+            metavar="random|index|spots",
+            help="What the pixels hold: noise, where they belong, or an in-situ experiment.",
         ),
         click.option(
             "--seed", type=int, default=0, show_default=True, help="Selects the random image."
@@ -234,12 +234,23 @@ def spec_from(
     content: str,
     seed: int,
     fovs: Sequence[int] = (0,),
+    spots: Spots | None = None,
 ) -> Spec:
     """Return the image that the options describe."""
     from synth import Spec
 
     with asked():
-        return Spec(rounds, chs, zplanes, size, fovs=fovs, dtype=dtype, content=content, seed=seed)
+        return Spec(
+            rounds,
+            chs,
+            zplanes,
+            size,
+            fovs=fovs,
+            dtype=dtype,
+            content=content,
+            seed=seed,
+            spots=spots,
+        )
 
 
 def layout_from(name: str, inner: tuple[str, ...] | None) -> Layout:

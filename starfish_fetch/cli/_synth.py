@@ -22,6 +22,7 @@ from starfish_fetch.cli._options import (
     spec_from,
 )
 from starfish_fetch.cli._output import echo_json, in_units, wants_progress
+from starfish_fetch.cli._spots import spots_from, spots_options
 from starfish_fetch.units import of_seconds, short
 
 if TYPE_CHECKING:
@@ -49,7 +50,9 @@ def synth(ctx: click.Context) -> None:
     "  starfish-fetch synth write data --rounds 4 --chs 3 --zplanes 5 \\\n"
     "      --size 120x30 --layout per-round\n"
     "  starfish-fetch synth write data --rounds 1-4 --chs 0,2 --zplanes=-3..5 \\\n"
-    "      --size 64 --layout 'r{r}_c{c}.tiff' --inner z\n\n" + LABELS_SYNTAX
+    "      --size 64 --layout 'r{r}_c{c}.tiff' --inner z\n"
+    "  starfish-fetch synth write data --content spots --size 256 --molecules 300\n\n"
+    + LABELS_SYNTAX
 )
 @click.argument("root", type=click.Path(file_okay=False, path_type=Path))
 @image_options({"rounds": "4", "chs": "3", "zplanes": "5", "size": "120x30"})
@@ -73,6 +76,7 @@ def synth(ctx: click.Context) -> None:
     show_default=True,
     help="Of the files.",
 )
+@spots_options
 @click.option("--no-ome", is_flag=True, help="Leave the OME-XML description out of the files.")
 @click.option(
     "--damage",
@@ -104,16 +108,25 @@ def write(
     workers: int | None,
     dry_run: bool,
     as_json: bool,
+    content: str,
+    molecules: int | None,
+    targets: str | None,
+    overlap: float | None,
+    others: str | None,
     **image: Any,
 ) -> None:
     """Write a 5-D image into the folder ROOT, as TIFF files in any layout.
 
     Files appear whole or not at all; after an interruption, the same command writes what is
-    missing.
+    missing. Content spots comes with its truth: codebook.json, and the molecules of each field of
+    view in truth_fov0.csv and so on.
     """
     import synth
 
-    spec, cut = spec_from(**image), layout_from(layout, inner)
+    spots = spots_from(
+        content, molecules=molecules, targets=targets, overlap=overlap, others=others
+    )
+    spec, cut = spec_from(content=content, spots=spots, **image), layout_from(layout, inner)
     options: dict[str, Any] = {
         "compression": compression_from(compression),
         "bigtiff": bigtiff,
@@ -164,6 +177,8 @@ def _report_estimate(root: Path, expected: Estimate, as_json: bool) -> None:
 
 
 def _report_write(dataset: Dataset, there: int, seconds: float, as_json: bool) -> None:
+    from synth import molecules, target_names
+
     spec = dataset.spec
     counts = [len(one) for one in (spec.fovs, spec.rounds, spec.chs, spec.zplanes)]
     tiles = counts[0] * counts[1] * counts[2] * counts[3]
@@ -198,6 +213,9 @@ def _report_write(dataset: Dataset, there: int, seconds: float, as_json: bool) -
         f"zplanes {_listed(spec.zplanes)}; {spec.dtype}, {spec.content}, seed {spec.seed}"
     )
     inner = ", ".join(dataset.layout.inner) or "one tile"
+    if spec.content == "spots":
+        seen = sum(len(molecules(spec, fov)) for fov in spec.fovs)
+        click.echo(f"{seen} molecules of {len(target_names(spec))} targets, codebook.json")
     click.echo(f"layout {dataset.layout.template} with {inner} inside; {seconds:.2f} s")
     for one in dataset.damage:
         click.echo(f"damaged on purpose: {one}")
