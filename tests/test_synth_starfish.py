@@ -1,7 +1,9 @@
 """starfish 0.4 finds and decodes the molecules of content "spots", and finds few others."""
 
 import json
+import re
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -114,3 +116,12 @@ def test_starfish_reads_the_codebook(tmp_path, spots):
     assert codebook.dims == ("target", "r", "c")
     assert tuple(codebook["target"].values) == synth.target_names(spec)
     assert np.array_equal(codebook.values, synth.codebook(spec).astype(codebook.dtype))
+
+
+def test_the_example_of_the_docs_runs(tmp_path, monkeypatch):
+    page = (Path(__file__).parents[1] / "docs" / "spots.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    found = {}
+    exec(compile(code, "docs/spots.md", "exec"), found)
+    assert found["recall"] < 1
