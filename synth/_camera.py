@@ -95,23 +95,29 @@ def _bell(distances: Floats, sigma: float) -> Floats:
 def _read_out(
     light: Floats, spec: Spec, labels: tuple[int, int, int, int], gain: float
 ) -> npt.NDArray[np.uint16]:
+    """Return the levels of a camera that expects so much light, an array that is used up."""
     spots = parameters(spec)
     count = light.size
     bits = words(-(-count // 2), spec.seed, Stream.NOISE, *labels).astype("<u8", copy=False)
     shot, read = bits.view("<u2").astype(np.uint16, copy=False)[: 2 * count].reshape(2, -1)
     if spots.shot_noise:
         # The square has the mean of the light and, but for 1/8, its variance, as Poisson has.
-        light = np.sqrt(np.maximum(light - 0.25, 0.0)) + 0.5 * normals(shot).reshape(light.shape)
-        light = np.maximum(light, 0.0) ** 2
-    light = light + spots.read_noise * normals(read).reshape(light.shape)
-    light = np.rint(light * gain + spots.offset)
+        light -= 0.25
+        np.sqrt(np.maximum(light, 0.0, out=light), out=light)
+        light += 0.5 * normals(shot).reshape(light.shape)
+        np.maximum(light, 0.0, out=light)
+        light *= light
+    light += spots.read_noise * normals(read).reshape(light.shape)
+    light *= gain
+    light += spots.offset
+    np.rint(light, out=light)
     hot = int(count * spots.hot_pixels + 0.5)
     where, how = words(2 * hot, spec.seed, Stream.HOT_PIXELS).reshape(2, -1)
     places = (where % np.uint64(count)).astype(np.int64)
     flat = light.reshape(-1)
     flat[places] = np.maximum(flat[places], np.rint((0.2 + 0.8 * uniforms(how)) * spots.saturation))
-    levels: npt.NDArray[np.uint16] = np.clip(light, 0, np.floor(spots.saturation)).astype(np.uint16)
-    return levels
+    np.clip(light, 0, np.floor(spots.saturation), out=light)
+    return light.astype(np.uint16)
 
 
 def levels_as(levels: npt.NDArray[np.uint16], dtype: npt.DTypeLike) -> npt.NDArray[Any]:

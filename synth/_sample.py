@@ -165,8 +165,11 @@ def texture(spec: Spec, fov: int) -> Floats:
             axis=1,
         )
         across = left - first * spacing + np.arange(columns)
-        by_row = _between(grid, np.arange(rows), spacing)
-        relief += share * _between(by_row.T, across, spacing).T
+        # Along x first, while there are few rows.
+        by_column = np.ascontiguousarray(_between(grid.T, across, spacing).T)
+        smooth = _between(by_column, np.arange(rows), spacing)
+        smooth *= share
+        relief += smooth
     return relief
 
 
@@ -174,5 +177,9 @@ def _between(grid: Floats, places: npt.NDArray[np.int64], spacing: int) -> Float
     whole, part = np.divmod(places, spacing)
     way = part / spacing
     way = (way * way * (3 - 2 * way))[:, np.newaxis]
-    values: Floats = grid[whole] + (grid[whole + 1] - grid[whole]) * way
+    before = grid[whole]
+    values: Floats = grid[whole + 1]
+    values -= before
+    values *= way
+    values += before
     return values
