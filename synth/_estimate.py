@@ -103,7 +103,7 @@ def estimate(
     options = Options() if options is None else options
     files = planned_files(spec, layout)
     plan_damage(damage, files, spec.seed)
-    check_plan(spec, files, options, workers)
+    check_plan(spec, layout, files, options, workers)
     part = _part(spec, layout)
     place = _existing(Path(root))
     with tempfile.TemporaryDirectory(dir=place, prefix=".synth-estimate-") as folder:

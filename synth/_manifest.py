@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import operator
 import os
 from collections.abc import Mapping
 from contextlib import suppress
@@ -31,6 +32,7 @@ VERSION = 2
 """The newest version that is read; written is the oldest that says all there is to say."""
 MANIFEST_NAME = "dataset.json"
 JOURNAL_NAME = "dataset.json.partial"
+_FORMATS = ("tiff", "imagej")
 _COMPRESSIONS = {None: None, "deflate": "deflate", "zlib": "deflate", "lzw": "lzw", "zstd": "zstd"}
 
 
@@ -48,6 +50,11 @@ class Options:
     bigtiff: bool = False
     byteorder: Literal["<", ">"] = "<"
     ome: bool = True
+    format: Literal["tiff", "imagej"] = "tiff"
+    tiff_tile: tuple[int, int] | None = None
+    rows_per_strip: int | None = None
+    predictor: bool = False
+    linked: bool = False
 
     def __post_init__(self) -> None:
         if self.compression not in _COMPRESSIONS:
@@ -56,9 +63,65 @@ class Options:
         object.__setattr__(self, "compression", _COMPRESSIONS[self.compression])
         if self.byteorder not in ("<", ">"):
             raise ValueError(f"unknown byteorder {self.byteorder!r}; allowed are '<', '>'")
-        for name in ("bigtiff", "ome"):
+        for name in ("bigtiff", "ome", "predictor", "linked"):
             if not isinstance(getattr(self, name), bool):
                 raise TypeError(f"{name} must be True or False; got {getattr(self, name)!r}")
+        if self.format not in _FORMATS:
+            allowed = ", ".join(map(repr, _FORMATS))
+            raise ValueError(f"unknown format {self.format!r}; allowed are {allowed}")
+        self._check_segments()
+        self._check_together()
+
+    def _check_segments(self) -> None:
+        rows = self.rows_per_strip
+        if rows is not None and (type(rows) is not int or rows < 1):
+            raise ValueError(f"rows_per_strip must be an int of at least 1; got {rows!r}")
+        if self.tiff_tile is None:
+            return
+        try:
+            tile = tuple(map(operator.index, self.tiff_tile))
+        except TypeError:
+            tile = ()
+        if len(tile) != 2 or not all(0 < size <= 2**15 and size % 16 == 0 for size in tile):
+            raise ValueError(
+                "tiff_tile must be (rows, columns), both multiples of 16 up to 32768; got "
+                f"{self.tiff_tile!r}"
+            )
+        object.__setattr__(self, "tiff_tile", tile)
+
+    def _check_together(self) -> None:
+        if self.tiff_tile is not None and self.rows_per_strip is not None:
+            raise ValueError("give tiff_tile or rows_per_strip, not both")
+        if self.predictor and self.compression is None:
+            raise ValueError("predictor=True needs a compression: deflate, lzw or zstd")
+        if self.linked and not (self.ome and self.format == "tiff"):
+            raise ValueError("linked=True is about OME-TIFF: it needs ome=True and format='tiff'")
+        if self.format != "tiff":
+            plain = Options(byteorder=self.byteorder, ome=self.ome)
+            for name in set(_OPTIONAL) - {"format"} | {"compression", "bigtiff"}:
+                if getattr(self, name) != getattr(plain, name):
+                    raise ValueError(
+                        f"format {self.format!r} is not written with {name}="
+                        f"{getattr(self, name)!r}: leave it out"
+                    )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the options as what ``json.dumps`` takes; what was added later, only if used."""
+        return {
+            name: list(value) if isinstance(value, tuple) else value
+            for name, value in vars(self).items()
+            if name not in _OPTIONAL or value != _OPTIONAL[name]
+        }
+
+
+# What version 1 does not know, and what is meant where nothing is said.
+_OPTIONAL: dict[str, Any] = {
+    "format": "tiff",
+    "tiff_tile": None,
+    "rows_per_strip": None,
+    "predictor": False,
+    "linked": False,
+}
 
 
 class FileRecord(NamedTuple):
@@ -86,14 +149,18 @@ class Manifest:
         inner = [str(axis) for axis in self.layout.inner]
         header: dict[str, Any] = {
             "format": FORMAT,
-            "version": 2 if self.damage or self.spec.spots else 1,
+            "version": 2 if self._needs_version_2() else 1,
             "spec": self.spec.to_json(),
             "layout": {"template": self.layout.template, "inner": inner},
-            "options": dict(vars(self.options)),
+            "options": self.options.to_json(),
         }
         if self.damage:
             header["damage"] = [one.to_json() for one in self.damage]
         return header
+
+    def _needs_version_2(self) -> bool:
+        added = set(self.options.to_json()) & set(_OPTIONAL)
+        return bool(self.damage or self.spec.spots or added)
 
     def text(self) -> str:
         """Return the text of ``dataset.json``."""
@@ -232,6 +299,8 @@ def _layout_from(fields: Any) -> Layout:
 
 
 def _options_from(fields: Any) -> Options:
-    if not isinstance(fields, dict) or set(fields) != set(Options.__annotations__):
-        raise ValueError(f"it must give {', '.join(Options.__annotations__)}; got {fields!r:.80}")
-    return Options(**fields)
+    first = [name for name in Options.__annotations__ if name not in _OPTIONAL]
+    if not isinstance(fields, dict) or set(fields) - set(_OPTIONAL) != set(first):
+        raise ValueError(f"it must give {', '.join(first)}; got {fields!r:.80}")
+    tile = fields.get("tiff_tile")
+    return Options(**{**fields, "tiff_tile": tuple(tile) if isinstance(tile, list) else tile})

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
-import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,20 +11,25 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from starfish_fetch.axes import Axes, Coordinates, TileKey
+from starfish_fetch.axes import Axes, TileKey
 from starfish_fetch.layout import Layout
 from synth._manifest import FileRecord, Options
+from synth._ome import (
+    OME_DTYPES,
+    OME_LETTERS,
+    SOFTWARE,
+    linked_description,
+    ome_metadata,
+)
 from synth.pixels import tile
 from synth.spec import Spec
 
-__all__ = ["LARGEST_CLASSIC", "digest", "write_tiff"]
+__all__ = ["IMAGEJ_AXES", "IMAGEJ_DTYPES", "LARGEST_CLASSIC", "digest", "write_tiff"]
 
 # Offsets have 32 bits; the rest is left for what is not pixels.
 LARGEST_CLASSIC = 2**32 - 2**25
-_SOFTWARE = "starfish_fetch synth"
-_NAMESPACE = uuid.UUID("2f3b8d1e-6f0a-4b5e-9c1d-7a4e5d90c6b2")
-_OME_DTYPES = ("uint8", "uint16", "uint32", "int8", "int16", "int32", "float32", "float64")
-_OME_LETTERS = {Axes.ROUND: "T", Axes.CH: "C", Axes.ZPLANE: "Z"}
+IMAGEJ_DTYPES = ("uint8", "uint16", "float32")
+IMAGEJ_AXES = (Axes.ROUND, Axes.ZPLANE, Axes.CH)
 _TAG_NAMES = {None: None, "deflate": "zlib", "lzw": "lzw", "zstd": "zstd"}
 
 
@@ -64,17 +67,34 @@ def write_tiff(
     def planes() -> Iterator[npt.NDArray[Any]]:
         for key in keys:
             each_plane(dtype.itemsize * spec.tile_shape[0] * spec.tile_shape[1])
-            yield tile(spec, fov, *key).astype(dtype, copy=False)
+            plane = tile(spec, fov, *key).astype(dtype, copy=False)
+            if options.tiff_tile is None:
+                yield plane
+            else:  # tifffile takes them one by one, and fills up those at the edges
+                yield from _tiles(plane, options.tiff_tile)
 
-    ome = options.ome and spec.dtype in _OME_DTYPES
-    letters = [_OME_LETTERS[axis] if ome else str(axis).upper() for axis in layout.inner]
+    imagej = options.format == "imagej"
+    ome = options.ome and spec.dtype in OME_DTYPES and not imagej
+    letters = [OME_LETTERS[axis] if ome or imagej else str(axis).upper() for axis in layout.inner]
     metadata: dict[str, Any] = {"axes": "".join(letters) + "YX"}
-    if ome:
-        metadata |= _ome_metadata(path, spec, layout, options, fov, keys)
+    described: dict[str, Any] = {"metadata": metadata}
+    if ome and options.linked:
+        ome = False  # for tifffile, which would describe this file alone
+        description = linked_description(path, spec, layout, options, fov, keys)
+        described = {"metadata": None, "description": description}
+    elif ome:
+        metadata |= ome_metadata(path, spec, layout, options, fov, keys)
+    elif imagej:
+        size_z, size_y, size_x = spec.voxel_size
+        metadata |= {"spacing": size_z, "unit": "um", "Labels": list(map(_label, keys))}
+        described["resolution"] = (1 / size_x, 1 / size_y)
+    writer: dict[str, Any] = (
+        {"imagej": True} if imagej else {"ome": ome, "shaped": not (ome or options.linked)}
+    )
     with (
         _PlainFile(io.FileIO(target, "w+")) as file,
         tifffile.TiffWriter(
-            file, bigtiff=options.bigtiff, byteorder=options.byteorder, ome=ome, shaped=not ome
+            file, bigtiff=options.bigtiff, byteorder=options.byteorder, **writer
         ) as tiff,
     ):
         tiff.write(
@@ -86,10 +106,23 @@ def write_tiff(
             planarconfig="contig",
             extrasamples=(),
             compression=_TAG_NAMES[options.compression],
+            predictor=options.predictor or None,
+            tile=options.tiff_tile,
+            rowsperstrip=options.rows_per_strip,
             maxworkers=1,
-            software=_SOFTWARE,
-            metadata=metadata,
+            software=SOFTWARE,
+            **described,
         )
+
+
+def _tiles(plane: npt.NDArray[Any], shape: tuple[int, int]) -> Iterator[npt.NDArray[Any]]:
+    for top in range(0, plane.shape[0], shape[0]):
+        for left in range(0, plane.shape[1], shape[1]):
+            yield plane[top : top + shape[0], left : left + shape[1]]
+
+
+def _label(key: TileKey) -> str:
+    return f"r={key.round}, c={key.ch}, z={key.zplane}"
 
 
 def digest(path: Path) -> FileRecord:
@@ -106,30 +139,3 @@ class _PlainFile(io.BufferedRandom):
 
     def fileno(self) -> int:
         raise io.UnsupportedOperation("fileno")
-
-
-def _ome_metadata(
-    path: str,
-    spec: Spec,
-    layout: Layout,
-    options: Options,
-    fov: int,
-    keys: tuple[TileKey, ...],
-) -> dict[str, Any]:
-    size_z, size_y, size_x = spec.voxel_size
-    where = [spec.coordinates(fov, key.zplane) for key in keys]
-    identity = json.dumps([spec.to_json(), layout.template, layout.inner, vars(options), path])
-    metadata: dict[str, Any] = {
-        "UUID": f"urn:uuid:{uuid.uuid5(_NAMESPACE, identity)}",
-        "Creator": _SOFTWARE,
-        "Name": path,
-        "Plane": {},
-    }
-    for axis, size in (("X", size_x), ("Y", size_y), ("Z", size_z)):
-        metadata |= {f"PhysicalSize{axis}": size, f"PhysicalSize{axis}Unit": "µm"}
-        first = [position[Coordinates[axis]][0] for position in where]
-        metadata["Plane"] |= {
-            f"Position{axis}": first,
-            f"Position{axis}Unit": ["µm"] * len(first),
-        }
-    return metadata

@@ -12,6 +12,8 @@ from importlib import import_module
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
+import numpy as np
+
 from starfish_fetch.axes import TileKey
 from starfish_fetch.cpus import available_cpus
 from starfish_fetch.errors import require
@@ -29,7 +31,14 @@ from synth._manifest import (
     read_manifest,
     write_whole,
 )
-from synth._tiffs import LARGEST_CLASSIC, digest, write_tiff
+from synth._ome import check_linked
+from synth._tiffs import (
+    IMAGEJ_AXES,
+    IMAGEJ_DTYPES,
+    LARGEST_CLASSIC,
+    digest,
+    write_tiff,
+)
 from synth._truth import check_truth, write_truth
 from synth.dataset import Dataset
 from synth.spec import Spec
@@ -48,6 +57,11 @@ def write(
     bigtiff: bool = False,
     byteorder: Literal["<", ">"] = "<",
     ome: bool = True,
+    format: Literal["tiff", "imagej"] = "tiff",
+    tiff_tile: tuple[int, int] | None = None,
+    rows_per_strip: int | None = None,
+    predictor: bool = False,
+    linked: bool = False,
     damage: Iterable[str] = (),
     workers: int | None = None,
     progress: bool = False,
@@ -78,6 +92,18 @@ def write(
     ome : bool, optional
         Describe each file in OME-XML, rounds as T; dtypes that OME does not know (64-bit integers,
         16-bit floats) are written as plain TIFF.
+    format : {"tiff", "imagej"}, optional
+        ``imagej``: hyperstacks as ImageJ writes them, rounds as time points, without OME-XML. Of
+        uint8, uint16 or float32; of the axes in a file, c runs fastest and r slowest.
+    tiff_tile : (int, int), optional
+        Cut planes into TIFF tiles of so many rows and columns, multiples of 16.
+    rows_per_strip : int, optional
+        Cut planes into strips of so many rows. Default: one strip; if compressed, of 256 KiB.
+    predictor : bool, optional
+        Compress the differences between neighbours in a row.
+    linked : bool, optional
+        Let the OME-XML of each file describe its whole field of view, with the UUIDs and names of
+        all its files, so that what opens one of them shows them all.
     damage : iterable of {"missing", "truncated", "swapped"}, optional
         Known-bad data: one file is left out, one loses the second half of its bytes, two get each
         other's name. The spec's seed selects the files, each at most once, and ``dataset.json``
@@ -114,9 +140,19 @@ def write(
     (6, True)
     """
     root = Path(root)
-    options = Options(compression, bigtiff, byteorder, ome)
+    options = Options(
+        compression,
+        bigtiff,
+        byteorder,
+        ome,
+        format,
+        tiff_tile,
+        rows_per_strip,
+        predictor,
+        linked,
+    )
     files = planned_files(spec, layout)
-    workers = check_plan(spec, files, options, workers)
+    workers = check_plan(spec, layout, files, options, workers)
     manifest = Manifest(spec, layout, options, {}, plan_damage(damage, files, spec.seed))
     total = len(files) * _file_bytes(spec, files)
     with progress_bar(progress, "writing", total, in_bytes=True) as advance:
@@ -297,12 +333,33 @@ def _write_file(
             temporary.unlink()
 
 
-def check_plan(spec: Spec, files: list[_File], options: Options, workers: int | None) -> int:
+def check_plan(
+    spec: Spec, layout: Layout, files: list[_File], options: Options, workers: int | None
+) -> int:
     """Refuse what cannot be written; return the number of workers."""
     count = _workers(workers)
     _check(spec, files, options)
-    _require_codec(options)
+    if options.predictor and np.dtype(spec.dtype).name in ("int64", "uint64"):
+        raise ValueError(f"predictor=True is not for {spec.dtype}: TIFF has none for it")
+    if options.format == "imagej":
+        _check_imagej(spec, layout)
+    if options.linked:
+        check_linked(spec, files)
+    _require_codec(spec, options)
     return count
+
+
+def _check_imagej(spec: Spec, layout: Layout) -> None:
+    if spec.dtype not in IMAGEJ_DTYPES:
+        allowed = ", ".join(IMAGEJ_DTYPES)
+        raise ValueError(f"ImageJ has no dtype {spec.dtype!r}; allowed are {allowed}")
+    wanted = tuple(axis for axis in IMAGEJ_AXES if axis in layout.inner)
+    if wanted != layout.inner:
+        given, order = (", ".join(map(str, axes)) for axes in (layout.inner, wanted))
+        raise ValueError(
+            f"in an ImageJ hyperstack c runs fastest and r slowest: inner must be {order}; the "
+            f"layout has {given}"
+        )
 
 
 def _check(spec: Spec, files: list[_File], options: Options) -> None:
@@ -320,19 +377,20 @@ def _check(spec: Spec, files: list[_File], options: Options) -> None:
 
 def _file_bytes(spec: Spec, files: list[_File]) -> int:
     """Return how many bytes of pixels each file has; they all have as many."""
-    import numpy as np
-
     rows, columns = spec.tile_shape
     return len(files[0][2]) * rows * columns * np.dtype(spec.dtype).itemsize
 
 
-def _require_codec(options: Options) -> None:
-    if options.compression in ("lzw", "zstd"):
+def _require_codec(spec: Spec, options: Options) -> None:
+    floats = options.predictor and np.dtype(spec.dtype).kind == "f"
+    if options.compression in ("lzw", "zstd") or floats:
         try:
             import_module("imagecodecs")
         except ImportError as error:
             raise require(
-                "imagecodecs", "codecs", f"synth.write(compression={options.compression!r})"
+                "imagecodecs",
+                "codecs",
+                f"synth.write(compression={options.compression!r}, predictor={options.predictor})",
             ) from error
 
 

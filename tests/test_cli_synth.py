@@ -31,7 +31,7 @@ def test_write_writes_what_was_asked_for():
     dataset = Dataset.open("data")
     assert dataset.spec == synth.Spec([1, 2], [0, 3], [-1, 0], (24, 16), [5], "u1", "index", 3)
     assert sorted(dataset.files) == [f"f5/r{r}_z{z}.tif" for r in "12" for z in ("+0", "-1")]
-    assert vars(dataset.options) == {
+    assert dataset.options.to_json() == {
         "compression": "deflate",
         "bigtiff": True,
         "byteorder": ">",

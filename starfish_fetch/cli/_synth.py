@@ -15,6 +15,7 @@ from starfish_fetch.cli._options import (
     LABELS,
     LABELS_SYNTAX,
     PRESETS,
+    SIZE,
     compression_from,
     image_options,
     json_option,
@@ -79,6 +80,25 @@ def synth(ctx: click.Context) -> None:
 @spots_options
 @click.option("--no-ome", is_flag=True, help="Leave the OME-XML description out of the files.")
 @click.option(
+    "--format",
+    type=click.Choice(["tiff", "imagej"]),
+    default="tiff",
+    show_default=True,
+    help="Of the files; imagej: hyperstacks, in which c runs fastest and r slowest.",
+)
+@click.option(
+    "--tiff-tile", type=SIZE, metavar="YxX", help="Cut planes into TIFF tiles of this size."
+)
+@click.option(
+    "--rows-per-strip", type=click.IntRange(min=1), help="Cut planes into strips of so many rows."
+)
+@click.option("--predictor", is_flag=True, help="Compress the differences between neighbours.")
+@click.option(
+    "--linked",
+    is_flag=True,
+    help="Let the OME-XML of each file name all files of its field of view, as one image.",
+)
+@click.option(
     "--damage",
     type=INNER,
     metavar="KINDS",
@@ -104,6 +124,11 @@ def write(
     bigtiff: bool,
     byteorder: str,
     no_ome: bool,
+    format: str,
+    tiff_tile: tuple[int, int] | None,
+    rows_per_strip: int | None,
+    predictor: bool,
+    linked: bool,
     damage: tuple[str, ...],
     workers: int | None,
     dry_run: bool,
@@ -132,6 +157,11 @@ def write(
         "bigtiff": bigtiff,
         "byteorder": _BYTE_ORDERS[byteorder],
         "ome": not no_ome,
+        "format": format,
+        "tiff_tile": tiff_tile,
+        "rows_per_strip": rows_per_strip,
+        "predictor": predictor,
+        "linked": linked,
     }
     if dry_run:
         with asked():

@@ -1,0 +1,251 @@
+"""Files as other programs write them: cut, compressed, described, and read back by those."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import tifffile
+from test_cli import run, said_in_one_line
+from test_synth_write import contents
+
+from starfish_fetch.layout import Layout
+from synth import Dataset, Options, Spec, write
+from synth.spec import DTYPES
+
+SPEC = Spec([3, 1], [0, 5], [2, 3, 4], (40, 50), fovs=[0, 7], voxel_size=(2.0, 0.5, 0.25))
+SEGMENTS = [{}, {"tiff_tile": (16, 32)}, {"rows_per_strip": 7}]
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def expected_of(dataset, fov=0):
+    spec = dataset.spec
+    rows = [
+        [[dataset.tile(r, c, z, fov) for z in spec.zplanes] for c in spec.chs] for r in spec.rounds
+    ]
+    return np.array(rows)
+
+
+def assert_round_trip(dataset):
+    """The verification and the fetcher find every pixel, whole tiles and parts of them."""
+    verification = dataset.verify()
+    assert verification.ok, str(verification)
+    for fov in dataset.spec.fovs:
+        with dataset.fetcher(fov) as fetcher:
+            for _, _, keys in dataset.layout.files(dataset.extent(fov)):
+                for key in keys:
+                    fetched, right = fetcher.get_tile(fov, *key), dataset.tile(*key, fov=fov)
+                    assert np.array_equal(fetched.tile_data(), right)
+                    part = fetched.tile_region(slice(5, 20), slice(3, 40))
+                    assert np.array_equal(part, right[5:20, 3:40])
+
+
+@pytest.mark.parametrize("segments", SEGMENTS, ids=str)
+@pytest.mark.parametrize("compression", [None, "deflate", "lzw", "zstd"])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_cut_and_compressed_files_are_read_back(tmp_path, dtype, compression, segments):
+    spec = Spec(1, 2, 2, (40, 50), dtype=dtype)
+    predictors = [False] if compression is None or dtype in ("int64", "uint64") else [False, True]
+    for predictor in predictors:
+        for byteorder in "<>":
+            dataset = write(
+                spec,
+                Layout.per_round(),
+                tmp_path / f"{predictor}{ord(byteorder)}",
+                compression=compression,
+                predictor=predictor,
+                byteorder=byteorder,
+                **segments,
+            )
+            assert_round_trip(dataset)
+            with tifffile.TiffFile(dataset.root / "fov0_r0.tiff") as file:
+                page = file.pages[1]
+                whole = None if not segments else page.tile or (page.rowsperstrip,)
+                asked = {None: None, (16, 32): (16, 32), (7,): (7,)}
+                assert whole == asked[whole]
+                assert (whole is None) == (not segments)
+                wanted = {False: 1, True: 3 if spec.dtype.startswith("float") else 2}[predictor]
+                assert page.predictor == wanted
+                assert np.array_equal(file.asarray(), expected_of(dataset)[0])
+
+
+@pytest.mark.parametrize("byteorder", ["<", ">"])
+@pytest.mark.parametrize(
+    ("layout", "axes"),
+    [
+        (Layout.per_tile(), "YX"),
+        (Layout.per_round_ch(), "ZYX"),
+        (Layout("f{fov}_z{z}.tif", inner="rc"), "TCYX"),
+        (Layout("f{fov}.tif", inner="rzc"), "TZCYX"),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
+def test_imagej_hyperstacks_are_read_back(tmp_path, dtype, layout, axes, byteorder):
+    spec = Spec.from_json({**SPEC.to_json(), "dtype": dtype})
+    dataset = write(spec, layout, tmp_path, format="imagej", byteorder=byteorder)
+    assert_round_trip(dataset)
+    path, _, keys = next(layout.files(spec.extent(0)))
+    with tifffile.TiffFile(tmp_path / path) as file:
+        assert file.is_imagej
+        assert not file.is_ome
+        assert file.series[0].axes == axes
+        assert file.byteorder == byteorder
+        assert np.array_equal(file.asarray().reshape(-1, 40, 50)[-1], dataset.tile(*keys[-1]))
+        said = file.imagej_metadata
+        assert (said["spacing"], said["unit"]) == (2.0, "um")
+        if len(keys) > 1:
+            assert said["Labels"][-1] == f"r={keys[-1].round}, c={keys[-1].ch}, z={keys[-1].zplane}"
+        assert file.pages[0].tags["XResolution"].value == (4, 1)
+
+
+LINKED = [
+    (Layout.per_round(), "TCZYX"),
+    (Layout.per_tile(), "TCZYX"),
+    (Layout("f{fov}/{r}/c{c}.ome.tiff", inner="z"), "TCZYX"),
+    (Layout("f{fov}_z{z}.ome.tif", inner="rc"), "ZTCYX"),
+    (Layout.single_file(), "TCZYX"),
+]
+
+
+@pytest.mark.parametrize(("layout", "axes"), LINKED, ids=str)
+def test_any_of_the_linked_files_opens_as_the_whole_image(tmp_path, layout, axes):
+    dataset = write(SPEC, layout, tmp_path, linked=True)
+    assert_round_trip(dataset)
+    seen = set()
+    for path, fov, _ in layout.files(SPEC.extent(0), SPEC.fovs):
+        with tifffile.TiffFile(tmp_path / path) as file:
+            [series] = file.series
+            assert series.axes == axes
+            places = [axes.index(letter) for letter in "TCZYX"]
+            assert np.array_equal(series.asarray().transpose(places), expected_of(dataset, fov))
+            image = tifffile.xml2dict(file.ome_metadata)["OME"]
+            pixels = image["Image"]["Pixels"]
+        assert [channel["Name"] for channel in pixels["Channel"]] == ["ch 0", "ch 5"]
+        assert [pixels[f"PhysicalSize{axis}"] for axis in "ZYX"] == [2.0, 0.5, 0.25]
+        seen.add(image["UUID"])
+    assert len(seen) == len(dataset.files)
+
+
+@pytest.mark.filterwarnings("default")  # bioio's own libraries warn each other
+@pytest.mark.parametrize(("layout", "axes"), LINKED, ids=str)
+def test_bioio_opens_any_of_the_linked_files_as_the_whole_image(tmp_path, layout, axes):
+    bioio, reader = pytest.importorskip("bioio"), pytest.importorskip("bioio_ome_tiff")
+    dataset = write(SPEC, layout, tmp_path, linked=True)
+    for path, fov, _ in layout.files(SPEC.extent(0), SPEC.fovs):
+        image = bioio.BioImage(tmp_path / path, reader=reader.Reader)
+        assert image.dims.order == "TCZYX"
+        assert np.array_equal(image.data, expected_of(dataset, fov))
+        assert list(image.channel_names) == ["ch 0", "ch 5"]
+        assert tuple(image.physical_pixel_sizes) == (2.0, 0.5, 0.25)
+
+
+FORMATS = [
+    {"format": "imagej"},
+    {"tiff_tile": (16, 16), "compression": "deflate", "predictor": True},
+    {"rows_per_strip": 3},
+    {"linked": True},
+]
+
+
+@pytest.mark.parametrize("options", FORMATS, ids=str)
+def test_any_number_of_workers_gives_the_same_bytes(tmp_path, options):
+    layout = Layout("f{fov}_{c}.tif", inner="rz")
+    for workers in (1, 2, 5):
+        write(SPEC, layout, tmp_path / str(workers), workers=workers, **options)
+    assert contents(tmp_path / "1") == contents(tmp_path / "2") == contents(tmp_path / "5")
+
+
+@pytest.mark.parametrize("options", FORMATS, ids=str)
+def test_the_description_says_how_the_files_were_written(tmp_path, options):
+    dataset = write(SPEC, Layout("f{fov}_{c}.tif", inner="rz"), tmp_path, **options)
+    fields = json.loads((tmp_path / "dataset.json").read_text())
+    assert fields["version"] == 2
+    said = {name: tuple(one) if isinstance(one, list) else one
+            for name, one in fields["options"].items()}  # fmt: skip
+    assert {name: said[name] for name in options} == options
+    assert Dataset.open(tmp_path) == dataset
+    assert dataset.options == Options(**options)
+
+
+def test_a_description_without_the_new_options_is_of_the_first_version(tmp_path):
+    write(SPEC, Layout.per_round(), tmp_path, compression="lzw")
+    fields = json.loads((tmp_path / "dataset.json").read_text())
+    assert fields["version"] == 1
+    assert set(fields["options"]) == {"compression", "bigtiff", "byteorder", "ome"}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"format": "jpeg"}, "unknown format 'jpeg'; allowed are 'tiff', 'imagej'"),
+        ({"tiff_tile": (16, 20)}, r"multiples of 16 up to 32768; got \(16, 20\)"),
+        ({"tiff_tile": 16}, "tiff_tile must be"),
+        ({"tiff_tile": (16,)}, "tiff_tile must be"),
+        ({"tiff_tile": (0, 16)}, "tiff_tile must be"),
+        ({"rows_per_strip": 0}, "rows_per_strip must be an int of at least 1; got 0"),
+        ({"rows_per_strip": True}, "rows_per_strip must be an int"),
+        ({"tiff_tile": (16, 16), "rows_per_strip": 4}, "tiff_tile or rows_per_strip, not both"),
+        ({"predictor": True}, "predictor=True needs a compression"),
+        ({"linked": True, "ome": False}, "needs ome=True"),
+        ({"linked": True, "format": "imagej"}, "needs ome=True and format='tiff'"),
+        ({"format": "imagej", "bigtiff": True}, "'imagej' is not written with bigtiff=True"),
+        ({"format": "imagej", "compression": "lzw"}, "not written with compression='lzw'"),
+        ({"format": "imagej"}, "in an ImageJ hyperstack c runs fastest.* inner must be z, c"),
+    ],
+)
+def test_what_cannot_be_written_is_refused(tmp_path, options, message):
+    with pytest.raises(ValueError, match=message):
+        write(SPEC, Layout.per_round(), tmp_path / "new", **options)
+    assert not (tmp_path / "new").exists()
+
+
+def test_dtypes_that_a_format_has_not_are_refused(tmp_path):
+    spec = Spec(1, 1, 1, (8, 8), dtype="int64")
+    for options, message in [
+        ({"format": "imagej"}, "ImageJ has no dtype 'int64'; allowed are uint8, uint16, float32"),
+        ({"linked": True}, "has no dtype 'int64'; allowed are uint8"),
+        ({"compression": "deflate", "predictor": True}, "predictor=True is not for int64"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            write(spec, Layout.per_tile(), tmp_path / "new", **options)
+
+
+def test_too_many_files_to_link_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="at most 1000, and there are 1331"):
+        write(Spec(11, 11, 11, (8, 8)), Layout.per_tile(), tmp_path, linked=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("tiff_tile", "16"), ("tiff_tile", [16, "x"]), ("format", []), ("linked", 1), ("new", 1)],
+)
+def test_a_wrong_option_in_a_description_is_refused(tmp_path, name, value):
+    write(SPEC, Layout.per_round(), tmp_path)
+    path = tmp_path / "dataset.json"
+    fields = json.loads(path.read_text())
+    fields["options"][name] = value
+    path.write_text(json.dumps(fields))
+    with pytest.raises(ValueError, match="the field 'options': "):
+        Dataset.open(tmp_path)
+
+
+def test_the_command_line_takes_them(tmp_path):
+    size = ("--rounds", 2, "--chs", 2, "--zplanes", 2, "--size", 40)
+    run("synth", "write", "a", *size, "--tiff-tile", "16x32", "--compression", "deflate",
+        "--predictor", "--linked")  # fmt: skip
+    assert Dataset.open("a").options == Options(
+        "deflate", tiff_tile=(16, 32), predictor=True, linked=True
+    )
+    run("synth", "write", "b", *size, "--format", "imagej", "--rows-per-strip", 4)
+    said = said_in_one_line(
+        run("synth", "write", "b", *size, "--format", "imagej", "--rows-per-strip", 4), 2
+    )
+    assert "format 'imagej' is not written with rows_per_strip=4" in said
+    assert run("synth", "write", "b", *size, "--format", "imagej").exit_code == 0
+    assert run("synth", "verify", "b").exit_code == 0
