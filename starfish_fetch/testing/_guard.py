@@ -39,7 +39,10 @@ class Broken(Exception):  # noqa: N818
         self.error = error
 
     def __str__(self) -> str:
-        text = " ".join(str(self.error).split())
+        try:
+            text = " ".join(str(self.error).split())
+        except Exception:
+            text = ""
         name = type(self.error).__name__
         return f"{self.what} raised {name}" + (f": {text:.200}" if text else "")
 

@@ -202,8 +202,11 @@ def intensity(seen: Pixels, expected: Pixels) -> str | None:
                 wrapped = np.mod(theirs, size)
                 signed = np.where(wrapped >= size / 2, wrapped - size, wrapped)
                 for values in (wrapped, signed):
-                    if np.array_equal(ours, values) and not np.array_equal(values, theirs):
-                        return f"wrapped: only the lowest {bits} bits are left"
+                    if not np.array_equal(ours, values) or np.array_equal(values, theirs):
+                        continue
+                    if bits == 8 * expected.itemsize:
+                        return "read as signed numbers: what is large has become negative"
+                    return f"wrapped: only the lowest {bits} bits are left"
     order = np.argsort(theirs, kind="stable")
     ours, theirs = ours[order], theirs[order]
     if not np.isfinite(ours).all() or not np.isfinite(theirs).all():
@@ -211,6 +214,11 @@ def intensity(seen: Pixels, expected: Pixels) -> str | None:
     falling = ours[0] > ours[-1]
     steps = np.diff(-ours if falling else ours)
     # So many values in the right order are no chance; equal values must have stayed equal.
+    if np.array_equal(ours, theirs):
+        return f"of {seen.dtype}, where the data are {expected.dtype}: full scale is another"
+    change = np.abs(ours - theirs)
+    if change.max() <= 2 and np.ptp(theirs) > 16:
+        return None  # noise, not a scale
     distinct = len(np.unique(ours))
     if distinct < 8 or (steps < 0).any() or (steps[np.diff(theirs) == 0] != 0).any():
         return None
@@ -221,7 +229,8 @@ def intensity(seen: Pixels, expected: Pixels) -> str | None:
         return f"shifted by {ours[0] - theirs[0]:g}: {reach}"
     if np.array_equal(ours, np.clip(theirs, ours[0], ours[-1])):
         return f"clipped: {reach}"
-    return f"rescaled: {reach}"
+    # Of what was scaled, next to nothing stays what it was.
+    return f"rescaled: {reach}" if np.mean(change == 0) < 0.5 else None
 
 
 def affine(seen: Pixels, expected: Pixels) -> tuple[float, float] | None:

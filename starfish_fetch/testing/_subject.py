@@ -25,6 +25,7 @@ from starfish_fetch.testing._pixels import Difference, Look, explain, look, same
 from starfish_fetch.testing._sample import sample
 from starfish_fetch.testing.checks._registry import NotChecked
 from starfish_fetch.tracing import trace
+from synth import Decoded, decode
 
 __all__ = ["Seen", "Session", "Subject"]
 
@@ -36,6 +37,7 @@ _MOST_BYTES = 1 << 28
 _FEW = 7
 _MOST_EXPLAINED = 24
 _MOST_HANGING = 2
+_DECODED = 256
 
 _Cached = type(lru_cache(len))
 
@@ -143,6 +145,7 @@ class Subject:
         self._surveyed = False
         self._repeatable: bool | None = None
         self._orderly: bool | None = None
+        self._written: dict[TileKey, Decoded] | None = None
         self._explained = 0
         self._in_files: dict[TileKey, InFile] | None = None
         self.handles = open_handles()
@@ -487,6 +490,19 @@ class Subject:
                 session.read(key)
             known = self.opened_by_tile[key] = _files(then.by_source) or _files(at_first.by_source)
         return known
+
+    @property
+    def written(self) -> dict[TileKey, Decoded]:
+        """What a few tiles say of themselves, if they are of content "index"."""
+        if self._written is None:
+            self._written = {}
+            for key in self.few if self.oracle is None else ():
+                pixels = self.seen[key].pixels
+                decoded = None if pixels is None else decode(pixels[:_DECODED, :_DECODED])
+                if decoded is None or not decoded.found:
+                    break
+                self._written[key] = decoded
+        return self._written
 
     def main_files(self, keys: Iterable[TileKey]) -> dict[TileKey, str]:
         """Return, for each of some tiles, the file that its pixels are most likely from.

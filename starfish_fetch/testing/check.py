@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import sys
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
@@ -117,7 +119,7 @@ def check_fetcher(
     )
     results = []
     runner = _Runner(subject, patience=_PATIENCE * seconds, until=start + 0.95 * seconds)
-    with memory_limited(), warnings.catch_warnings():
+    with memory_limited(), _unraisable_ignored(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for number, check in enumerate(chosen):
             if progress is not None:
@@ -138,6 +140,17 @@ def check_fetcher(
         seed=seed,
         seconds=perf_counter() - start,
     )
+
+
+@contextmanager
+def _unraisable_ignored() -> Iterator[None]:
+    """Keep what fetchers raise while they are deleted from the terminal: they were half made."""
+    before = sys.unraisablehook
+    sys.unraisablehook = lambda unraisable: None
+    try:
+        yield
+    finally:
+        sys.unraisablehook = before
 
 
 def _chosen(names: Iterable[str] | None) -> list[Check]:

@@ -36,7 +36,10 @@ def _of_kind(subject: Subject, kind: Kind) -> list[Seen]:
         raise NotChecked("it is not known which pixels to expect; give expected=")
     if not subject.looks:
         raise NotChecked("no tile is an array of the declared shape")
-    return [seen for seen in subject.tiles if seen.difference and seen.difference.kind == kind]
+    found = [seen for seen in subject.tiles if seen.difference and seen.difference.kind == kind]
+    if found:
+        subject.require_repeatable(in_any_order=False)
+    return found
 
 
 def _told(subject: Subject, wrong: list[Seen], remedy: str) -> Iterator[Finding]:
@@ -46,10 +49,16 @@ def _told(subject: Subject, wrong: list[Seen], remedy: str) -> Iterator[Finding]
         verb = "" if first.difference.text.startswith(("are", "differ")) else "are "
         yield Finding(
             f"The pixels of {subject.named(first.key)} {verb}{first.difference.text}. "
-            f"{several(len(wrong), len(subject.tiles))} are so.",
+            f"{several(len(wrong), len(subject.tiles))} are so{_and_more(subject)}.",
             remedy,
             tuple(seen.key for seen in wrong),
         )
+
+
+def _and_more(subject: Subject) -> str:
+    """Say how many tiles differ besides, which took too long to be looked into."""
+    more = sum(seen.differs and seen.difference is None for seen in subject.tiles)
+    return f", and {more} more differ" if more else ""
 
 
 @check("C3", "fail", "A mirrored tile puts every molecule where it is not.")
@@ -80,6 +89,15 @@ def check_orientation_is_kept(subject: Subject) -> Iterator[Finding]:
     if subject.oracle is not None:
         yield from _told(subject, _of_kind(subject, "orientation"), remedy)
         return
+    for key, decoded in subject.written.items():
+        if decoded.orientation != "as written":
+            yield Finding(
+                f"The pixels of {subject.named(key)} say of themselves that they are "
+                f"{decoded.orientation}.",
+                remedy,
+                (key,),
+            )
+            return
     places = subject.in_files
     if not places:
         raise NotChecked("it is not known which pixels to expect; give expected=")
@@ -138,7 +156,8 @@ def check_intensities_are_in_range(subject: Subject) -> Iterator[Finding]:
             f"The intensities of {subject.named(seen.key)} reach from {look.lowest:g} to "
             f"{look.highest:g}; expected are floats from 0 to 1, or integers from 0. "
             f"{several(len(outside), len(subject.tiles))} leave that range.",
-            "Return the file's own integers, or divide floats by one number for all tiles.",
+            "Divide floats by one number for all tiles; of negative integers, a stack of float32 "
+            "cannot be made (dtype=None keeps them).",
             tuple(seen.key for seen, _ in outside),
         )
     if undefined:

@@ -31,6 +31,8 @@ _MOST_ROUNDS = 12
 _YIELDS = 0.3
 _A_MOMENT = 1e-5
 _LARGE = 1 << 20
+# Looked up before threads do: it is not made for them.
+_STDLIB = sysconfig.get_path("stdlib")
 
 
 @check(
@@ -128,6 +130,8 @@ def _stress(
         except (Abandoned, threading.BrokenBarrierError):
             pass
         finally:
+            # If this one has not come as far, the others need not wait.
+            barrier.abort()
             with lock, suppress(RuntimeError):
                 sys.settrace(None)
 
@@ -164,7 +168,7 @@ def _is_of_a_library(path: str) -> bool:
     parts = Path(path).parts
     return (
         "site-packages" in parts
-        or path.startswith(("<frozen", sysconfig.get_path("stdlib")))
+        or path.startswith(("<frozen", _STDLIB))
         or Path(__file__).parent.parent in Path(path).parents
     )
 

@@ -346,11 +346,3 @@ class HoldsALock(Memory):
     def pixels_of(self, fov, key):
         with self.lock:
             return super().pixels_of(fov, key)
-
-
-@sin(PICKLE, of=FLAT, warns=True)
-def IsDefinedInAFunction(image):
-    class Fetcher(Memory):
-        pass
-
-    return Fetcher(image)
