@@ -17,11 +17,10 @@ import numpy.typing as npt
 
 from synth._exact import Floats, Stream, exp, normals, uniforms, words
 from synth.spec import Spec
-from synth.spots import Spots
+from synth.spots import DEFAULT_TARGETS, Spots
 
 __all__ = ["Molecules", "codes", "decays", "drifts", "molecules_near", "parameters", "texture"]
 
-_DEFAULT_TARGETS = 20
 _WORDS_EACH = 6
 _OCTAVES = ((64, 0.6), (16, 0.4))  # pixels from one hill to the next, share of the height
 
@@ -68,7 +67,7 @@ def _one_hot(spec: Spec, spots: Spots) -> Floats:
     # With the last round as a check digit, any two words differ in two rounds.
     checked = chs ** (rounds - 1)
     if wanted is None:
-        wanted = min(_DEFAULT_TARGETS, checked if rounds > 1 and chs > 1 else chs**rounds)
+        wanted = min(DEFAULT_TARGETS, checked if rounds > 1 and chs > 1 else chs**rounds)
     free = rounds - 1 if wanted <= checked else rounds
     random = words(wanted, spec.seed, Stream.CODEBOOK)
     table = np.zeros((wanted, rounds, chs))

@@ -8,9 +8,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-__all__ = ["Spots"]
+__all__ = ["DEFAULT_TARGETS", "Spots"]
 
+DEFAULT_TARGETS = 20
 _MOST_TARGETS = 100_000
+_LARGEST_CODEBOOK = 10**8
 _LARGEST_LEVEL = 2**16 - 1
 
 Numbers = tuple[float, ...]
@@ -156,8 +158,7 @@ class Spots:
         """
         if (count := self.count(pixels, area)) > pixels:
             raise ValueError(f"{count} molecules are more than a tile has pixels ({pixels})")
-        names = self.targets if isinstance(self.targets, tuple) else ()
-        wanted = len(names) or self.targets
+        wanted = len(self.targets) if isinstance(self.targets, tuple) else self.targets
         if self.codebook is not None:
             shape = len(self.codebook), len(self.codebook[0]), len(self.codebook[0][0])
             if shape[1:] != (rounds, chs):
@@ -167,10 +168,15 @@ class Spots:
                 )
             if wanted is not None and wanted != shape[0]:
                 raise ValueError(f"the codebook has {shape[0]} targets, not {wanted}")
-        elif isinstance(wanted, int) and wanted > chs**rounds:
+        elif wanted is not None and wanted > (available := chs ** min(rounds, 64)):
             raise ValueError(
-                f"{wanted} targets need more codes than the {chs**rounds} that {rounds} rounds of "
+                f"{wanted} targets need more codes than the {available} that {rounds} rounds of "
                 f"{chs} channels have"
+            )
+        wanted = wanted or (len(self.codebook) if self.codebook else DEFAULT_TARGETS)
+        if wanted * rounds * chs > _LARGEST_CODEBOOK:
+            raise ValueError(
+                f"a codebook of {wanted} targets, {rounds} rounds and {chs} channels is too large"
             )
         if isinstance(self.crosstalk, tuple) and any(
             len(row) != chs for row in (self.crosstalk, *self.crosstalk)

@@ -117,7 +117,7 @@ def test_positions_are_those_of_the_coordinates():
 
 
 def test_fields_of_view_share_what_they_overlap():
-    spec = spec_of(overlap=0.25, molecules=300, spec={"fovs": 3}, **CLEAN)
+    spec = spec_of(overlap=0.25, molecules=300, spec={"fovs": 3}, **{**CLEAN, "background": 500})
     assert spec.pitch == 60
     left, right = (synth.molecules(spec, fov) for fov in (0, 1))
     shared = left[left["column"] >= 59.5]
@@ -151,6 +151,14 @@ def test_noise_is_that_of_photons_and_of_the_camera():
         assert seen.var() / 1600 == pytest.approx(photons - 1 / 8, rel=0.06)
     still = {**fields, "background": 10, "shot_noise": False, "read_noise": 3}
     assert tile(spec_of(**still), 0, 0, 0, 0).std() / 40 == pytest.approx(3, rel=0.03)
+    both = {**fields, "background": 100, "read_noise": 10, "offset": 5000}
+    assert tile(spec_of(**both), 0, 0, 0, 0).var() / 1600 == pytest.approx(200, rel=0.03)
+
+
+def test_the_light_of_molecules_decays_too():
+    fields = {**CLEAN, "molecules": 1, "brightness": 20000, "codebook": [[[1]] * 3], "decay": 0.5}
+    tops = [tile(spec_of(chs=1, zplanes=1, **fields), 0, r, 0, 0).max() for r in range(3)]
+    assert np.allclose(np.divide(tops, tops[0]), [1, 0.5, 0.25], atol=1e-3)
 
 
 def test_each_round_has_less_light_and_each_channel_its_own():
@@ -162,15 +170,17 @@ def test_each_round_has_less_light_and_each_channel_its_own():
 
 def test_crosstalk_shines_into_the_channels_beside():
     fields = {**CLEAN, "molecules": 1, "spread": 0, "brightness": 10000, "zplanes": 1}
-    code = [[[1, 0, 0]] * 3]
-    brightest = {}
-    for crosstalk in (0.2, [[1, 0, 0], [0.1, 1, 0], [0.3, 0, 1]]):
+    matrix = [[1, 0, 0], [0.1, 1, 0], [0.3, 0, 1]]
+    for crosstalk, shining, expected in (
+        (0.2, 0, [1, 0.2, 0]),
+        (0.2, 1, [0.2, 1, 0.2]),
+        (0.2, 2, [0, 0.2, 1]),
+        (matrix, 0, [1, 0.1, 0.3]),
+    ):
+        code = [[np.eye(3)[shining]] * 3]
         spec = spec_of(**{**fields, "codebook": code, "crosstalk": crosstalk})
         tops = np.array([tile(spec, 0, 0, c, 0).max() for c in range(3)], float)
-        brightest[str(crosstalk)] = tops / tops[0]
-    first, second = brightest.values()
-    assert np.allclose(first, [1, 0.2, 0], atol=1e-3)
-    assert np.allclose(second, [1, 0.1, 0.3], atol=1e-3)
+        assert np.allclose(tops / tops.max(), expected, atol=1e-3)
 
 
 def centroid(pixels):
@@ -269,6 +279,11 @@ def test_json_that_is_no_spots_is_refused(changes, message):
 def test_parameters_that_make_no_sense_are_refused(spots, error, message):
     with pytest.raises(error, match=message):
         spec_of(**spots)
+
+
+def test_a_codebook_that_no_memory_holds_is_refused():
+    with pytest.raises(ValueError, match="a codebook of 20 targets, 10000 rounds and 10000 chan"):
+        spec_of(10_000, 10_000)
 
 
 def test_other_contents_have_no_molecules():
