@@ -40,7 +40,7 @@ def check_truth(spec: Spec, root: Path, images: Iterable[str], *, begun: bool) -
     """
     taken = {PurePosixPath(path).parts[0].casefold() for path in images}
     for name, text in truth_files(spec).items():
-        if name.casefold() in taken:
+        if name in taken:
             raise ValueError(f"the layout names {name!r}, which is the dataset's own")
         if not begun and not _is(root / name, text) and (root / name).exists():
             raise FileExistsError(

@@ -101,7 +101,10 @@ def test_codes_are_one_hot_and_differ_in_two_rounds_while_there_are_enough():
 
 
 def test_positions_are_those_of_the_coordinates():
-    spec = spec_of(zplanes=[-2, 5], spec={"fovs": [3, 8], "voxel_size": (2.0, 0.5, 0.25)})
+    spec = spec_of(
+        zplanes=[-2, 5], overlap=0.25, spec={"fovs": [3, 8], "voxel_size": (2.0, 0.5, 0.25)}
+    )
+    assert spec.coordinates(8, 5)[Coordinates.X][0] == 60 * 0.25
     for fov in spec.fovs:
         truth = synth.molecules(spec, fov)
         where = spec.coordinates(fov, 5)

@@ -103,9 +103,11 @@ def test_a_write_that_ends_amid_the_truth_goes_on(tmp_path, monkeypatch, written
     assert contents(tmp_path) == written
 
 
-def test_a_deleted_table_is_written_again_and_a_changed_one_left(tmp_path, written):
+@pytest.mark.parametrize("deleted", [["truth_fov8.csv"], ["truth_fov8.csv", "fov3_r1.tiff"]])
+def test_a_deleted_table_is_written_again_and_a_changed_one_left(tmp_path, written, deleted):
     write(tmp_path)
-    (tmp_path / "truth_fov8.csv").unlink()
+    for name in deleted:
+        (tmp_path / name).unlink()
     (tmp_path / "codebook.json").write_text("mine now")
     write(tmp_path)
     assert contents(tmp_path) == {**written, "codebook.json": b"mine now"}
