@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     )
     from starfish_fetch.intensity import to_float32
     from starfish_fetch.layout import Layout
+    from starfish_fetch.npy import NpyTileFetcher
     from starfish_fetch.plan import LoadPlan
     from starfish_fetch.profile import (
         Comparison,
@@ -58,6 +59,7 @@ _HOME = {
     "LoadPlan": "plan",
     "LoadProfile": "profile",
     "MissingExtraError": "errors",
+    "NpyTileFetcher": "npy",
     "Number": "axes",
     "OrderComparison": "profile",
     "OrderPrediction": "advice",
@@ -89,6 +91,7 @@ __all__ = [
     "LoadPlan",
     "LoadProfile",
     "MissingExtraError",
+    "NpyTileFetcher",
     "Number",
     "OrderComparison",
     "OrderPrediction",

@@ -93,24 +93,34 @@ class Layout:
         return frozenset(fields)
 
     @classmethod
-    def per_round(cls) -> Layout:
+    def per_round(cls, suffix: str = ".tiff") -> Layout:
         """One 4-D (c, z, y, x) file per round."""
-        return cls("fov{fov}_r{r}.tiff", inner=(Axes.CH, Axes.ZPLANE))
+        return cls("fov{fov}_r{r}" + suffix, inner=(Axes.CH, Axes.ZPLANE))
 
     @classmethod
-    def per_round_ch(cls) -> Layout:
+    def per_ch(cls, suffix: str = ".tiff") -> Layout:
+        """One 4-D (r, z, y, x) file per channel."""
+        return cls("fov{fov}_c{c}" + suffix, inner=(Axes.ROUND, Axes.ZPLANE))
+
+    @classmethod
+    def per_zplane(cls, suffix: str = ".tiff") -> Layout:
+        """One 4-D (r, c, y, x) file per z-plane."""
+        return cls("fov{fov}_z{z}" + suffix, inner=(Axes.ROUND, Axes.CH))
+
+    @classmethod
+    def per_round_ch(cls, suffix: str = ".tiff") -> Layout:
         """One 3-D (z, y, x) file per round and channel."""
-        return cls("fov{fov}_r{r}_c{c}.tiff", inner=(Axes.ZPLANE,))
+        return cls("fov{fov}_r{r}_c{c}" + suffix, inner=(Axes.ZPLANE,))
 
     @classmethod
-    def per_tile(cls) -> Layout:
+    def per_tile(cls, suffix: str = ".tiff") -> Layout:
         """One 2-D file per tile."""
-        return cls("fov{fov}_r{r}_c{c}_z{z}.tiff")
+        return cls("fov{fov}_r{r}_c{c}_z{z}" + suffix)
 
     @classmethod
-    def single_file(cls) -> Layout:
+    def single_file(cls, suffix: str = ".tiff") -> Layout:
         """Everything in one 5-D (r, c, z, y, x) file per field of view."""
-        return cls("fov{fov}.tiff", inner=PLANES)
+        return cls("fov{fov}" + suffix, inner=PLANES)
 
     @property
     def fields(self) -> frozenset[str]:

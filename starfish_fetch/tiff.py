@@ -127,6 +127,7 @@ class TiffTileFetcher(TileFetcher):
 
     thread_safe = True
     shares_sources = True
+    _kind_of_files = TiffFiles
 
     def __init__(
         self,
@@ -151,14 +152,14 @@ class TiffTileFetcher(TileFetcher):
         self._splits = tuple(axis in layout.outer for axis in PLANES)
         self._paths: dict[tuple[int | None, ...], str] = {}
         self._page_of = _page_offsets(layout, extent)
-        self._files = TiffFiles(
+        self._files = self._kind_of_files(
             self._tile_shape,
             layout.pages(extent),
             None if dtype is None else np.dtype(dtype),
         )
 
     def __repr__(self) -> str:
-        return f"TiffTileFetcher({self.root!r}, {self.layout!r})"
+        return f"{type(self).__name__}({self.root!r}, {self.layout!r})"
 
     def __enter__(self) -> TiffTileFetcher:
         return self

@@ -16,14 +16,14 @@ from numpy.typing import NDArray
 from starfish_fetch.errors import SourceError, require
 from starfish_fetch.tiff_pages import Found, PageReader, Parts, Plane
 
-__all__ = ["TiffFiles"]
+__all__ = ["Header", "OpenFile", "TiffFiles"]
 
 _MAX_OPEN = 64
 _MAX_HEADERS = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
-class _Header:
+class Header:
     """What a file says of its planes."""
 
     identity: tuple[int, int, int]
@@ -31,7 +31,7 @@ class _Header:
     planes: tuple[Plane, ...]
 
 
-class _OpenFile:
+class OpenFile:
     """A file descriptor, closed when nobody reads from it any more."""
 
     __slots__ = ("descriptor",)
@@ -39,6 +39,11 @@ class _OpenFile:
     def __init__(self, path: str) -> None:
         flags = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
         self.descriptor = os.open(path, flags)
+
+    def read_at(self, offset: int, size: int) -> bytes:
+        """Return bytes from a place, fewer at the end of the file."""
+        buffer = bytearray(size)
+        return bytes(buffer[: _read_at(self.descriptor, memoryview(buffer), offset)])
 
     def __del__(self) -> None:
         if hasattr(self, "descriptor"):
@@ -52,7 +57,7 @@ class _Rows:
 
     def __init__(
         self,
-        file: _OpenFile,
+        file: OpenFile,
         path: str,
         dtype: np.dtype[Any],
         offset: int,
@@ -94,8 +99,8 @@ class TiffFiles:
     def _start(self) -> None:
         self._pages = PageReader(self._count)
         self._process = os.getpid()
-        self._open: OrderedDict[str, tuple[_OpenFile, _Header]] = OrderedDict()
-        self._headers: OrderedDict[str, _Header] = OrderedDict()
+        self._open: OrderedDict[str, tuple[OpenFile, Header]] = OrderedDict()
+        self._headers: OrderedDict[str, Header] = OrderedDict()
         self._lock = threading.Lock()
 
     def __getstate__(self) -> tuple[tuple[int, int], int, np.dtype[Any] | None]:
@@ -154,7 +159,7 @@ class TiffFiles:
         return _Rows(file, path, header.dtype, plane, self._shape[1], rows.start)
 
     def _decode(
-        self, file: _OpenFile, header: _Header, plane: Parts, path: str, rows: slice
+        self, file: OpenFile, header: Header, plane: Parts, path: str, rows: slice
     ) -> NDArray[Any]:
         height, width = self._shape
         pixels = np.empty((rows.stop - rows.start, width), header.dtype)
@@ -174,7 +179,7 @@ class TiffFiles:
             )
         return pixels
 
-    def _file(self, path: str) -> tuple[_OpenFile, _Header]:
+    def _file(self, path: str) -> tuple[OpenFile, Header]:
         if self._process != os.getpid():  # a fork may have left the lock taken
             self._start()
         # Opening under the lock keeps two threads from opening one file twice.
@@ -198,36 +203,38 @@ class TiffFiles:
                 self._open.popitem(last=False)
             return file, header
 
-    def _open_file(self, path: str) -> _OpenFile:
+    def _open_file(self, path: str) -> OpenFile:
         try:
-            return _OpenFile(path)
+            return OpenFile(path)
         except OSError as error:
             if error.errno not in (errno.EMFILE, errno.ENFILE) or not self._open:
                 raise
             self._open.clear()
-            return _OpenFile(path)
+            return OpenFile(path)
 
-    def _parse(self, file: _OpenFile, path: str, identity: tuple[int, int, int]) -> _Header:
-        def read_at(offset: int, size: int) -> bytes:
+    def _parse(self, file: OpenFile, path: str, identity: tuple[int, int, int]) -> Header:
+        def read_from(offset: int, size: int) -> bytes:
             # What a damaged file asks for may be more than it has, and than there is memory.
-            buffer = bytearray(max(0, min(size, identity[1] - offset)))
-            return bytes(buffer[: _read_at(file.descriptor, memoryview(buffer), offset)])
+            return file.read_at(offset, max(0, min(size, identity[1] - offset)))
 
         try:
-            found = self._pages.planes_like_known(path, read_at, identity[1])
+            found = self._pages.planes_like_known(path, read_from, identity[1])
             if found is None:
-                found = self._found(file, path, read_at, identity[1])
+                found = self._found(file, path, read_from, identity[1])
         except SourceError:
             raise
         except OSError as error:
             error.filename = path
             raise
         except Exception as error:
-            raise SourceError(f"{path} is not a readable TIFF file: {error}") from error
-        return _Header(identity, found.dtype, found.planes)
+            remedy = ""
+            if read_from(0, 6) == b"\x93NUMPY":
+                remedy = "; it is a .npy file: read it with NpyTileFetcher"
+            raise SourceError(f"{path} is not a readable TIFF file: {error}{remedy}") from error
+        return Header(identity, found.dtype, found.planes)
 
     def _found(
-        self, file: _OpenFile, path: str, read_at: Callable[[int, int], bytes], size: int
+        self, file: OpenFile, path: str, read_at: Callable[[int, int], bytes], size: int
     ) -> Found:
         from tifffile import TiffFile
 

@@ -32,7 +32,7 @@ VERSION = 2
 """The newest version that is read; written is the oldest that says all there is to say."""
 MANIFEST_NAME = "dataset.json"
 JOURNAL_NAME = "dataset.json.partial"
-_FORMATS = ("tiff", "imagej")
+_FORMATS = ("tiff", "imagej", "npy")
 _COMPRESSIONS = {None: None, "deflate": "deflate", "zlib": "deflate", "lzw": "lzw", "zstd": "zstd"}
 
 
@@ -50,7 +50,7 @@ class Options:
     bigtiff: bool = False
     byteorder: Literal["<", ">"] = "<"
     ome: bool = True
-    format: Literal["tiff", "imagej"] = "tiff"
+    format: Literal["tiff", "imagej", "npy"] = "tiff"
     tiff_tile: tuple[int, int] | None = None
     rows_per_strip: int | None = None
     predictor: bool = False

@@ -1,4 +1,4 @@
-"""One TIFF file of a dataset."""
+"""One file of a dataset."""
 
 from __future__ import annotations
 
@@ -60,8 +60,6 @@ def write_tiff(
     each_plane : callable
         Called with the bytes of each plane before it is made; may raise to end the write.
     """
-    import tifffile
-
     dtype = np.dtype(spec.dtype).newbyteorder(options.byteorder)
 
     def planes() -> Iterator[npt.NDArray[Any]]:
@@ -72,6 +70,12 @@ def write_tiff(
                 yield plane
             else:  # tifffile takes them one by one, and fills up those at the edges
                 yield from _tiles(plane, options.tiff_tile)
+
+    shape = (*layout.inner_shape(spec.extent(fov)), *spec.tile_shape)
+    if options.format == "npy":
+        _write_npy(target, shape, dtype, planes())
+        return
+    import tifffile
 
     imagej = options.format == "imagej"
     ome = options.ome and spec.dtype in OME_DTYPES and not imagej
@@ -99,7 +103,7 @@ def write_tiff(
     ):
         tiff.write(
             planes(),
-            shape=(*layout.inner_shape(spec.extent(fov)), *spec.tile_shape),
+            shape=shape,
             dtype=dtype,
             photometric="minisblack",
             # Else tifffile takes tiles of one column for samples of the axis before.
@@ -113,6 +117,20 @@ def write_tiff(
             software=SOFTWARE,
             **described,
         )
+
+
+def _write_npy(
+    target: Path,
+    shape: tuple[int, ...],
+    dtype: np.dtype[Any],
+    planes: Iterator[npt.NDArray[Any]],
+) -> None:
+    description = np.lib.format.dtype_to_descr(dtype)
+    header = {"descr": description, "fortran_order": False, "shape": shape}
+    with _PlainFile(io.FileIO(target, "w+")) as file:
+        np.lib.format.write_array_header_1_0(file, header)
+        for plane in planes:
+            file.write(np.ascontiguousarray(plane).reshape(-1).view(np.uint8).data)
 
 
 def _tiles(plane: npt.NDArray[Any], shape: tuple[int, int]) -> Iterator[npt.NDArray[Any]]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -140,8 +142,6 @@ _Found = tuple[TileKey | None, str]
 def _file_problems(
     path: Path, manifest: Manifest, record: FileRecord, fov: int, keys: tuple[TileKey, ...]
 ) -> Iterator[_Found]:
-    import tifffile
-
     try:
         seen = digest(path)
     except FileNotFoundError:
@@ -157,17 +157,38 @@ def _file_problems(
     elif seen.sha256 != record.sha256:
         yield None, f"was changed: its sha256 is {seen.sha256}, that written was {record.sha256}"
     try:
-        # Whatever damage makes of the file, tifffile has an exception of some kind for it.
-        with tifffile.TiffFile(path) as tiff:
-            if len(tiff.pages) != len(keys):
-                yield None, f"holds {len(tiff.pages)} pages, not {len(keys)}"
-            for index, key in enumerate(keys[: len(tiff.pages)]):
+        # Whatever damage makes of the file, its reader has an exception of some kind for it.
+        with _pages(path, manifest) as pages:
+            if len(pages) != len(keys):
+                yield None, f"holds {len(pages)} pages, not {len(keys)}"
+            for index, key in enumerate(keys[: len(pages)]):
                 expected = tile(manifest.spec, fov, *key)
-                message = _page_problem(tiff.pages[index].asarray, expected, manifest, fov, key)
+                read = partial(_read_page, pages, index)
+                message = _page_problem(read, expected, manifest, fov, key)
                 if message:
                     yield key, message
     except Exception as error:
-        yield None, f"cannot be read as TIFF: {type(error).__name__}: {error}"
+        kind = "npy" if manifest.options.format == "npy" else "TIFF"
+        yield None, f"cannot be read as {kind}: {type(error).__name__}: {error}"
+
+
+@contextmanager
+def _pages(path: Path, manifest: Manifest) -> Iterator[Any]:
+    """Open a file as a sequence of its planes."""
+    if manifest.options.format == "npy":
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+        yield array.reshape(-1, *array.shape[-2:])
+        return
+    import tifffile
+
+    with tifffile.TiffFile(path) as tiff:
+        yield tiff.pages
+
+
+def _read_page(pages: Any, index: int) -> npt.NDArray[Any]:
+    page = pages[index]
+    pixels: npt.NDArray[Any] = np.array(page) if isinstance(pages, np.ndarray) else page.asarray()
+    return pixels
 
 
 def _page_problem(

@@ -109,7 +109,7 @@ class Dataset:
         return tile(self.spec, fov, round, ch, zplane)
 
     def fetcher(self, fov: int | None = None) -> TiffTileFetcher:
-        """Return a fetcher of the files.
+        """Return a fetcher of the files; of ``.npy`` files it is a :class:`NpyTileFetcher`.
 
         Parameters
         ----------
@@ -118,7 +118,12 @@ class Dataset:
         """
         from starfish_fetch.tiff import TiffTileFetcher
 
-        return TiffTileFetcher(
+        make = TiffTileFetcher
+        if self.options.format == "npy":
+            from starfish_fetch.npy import NpyTileFetcher
+
+            make = NpyTileFetcher
+        return make(
             self.root,
             self.layout,
             self.extent(self.spec.fovs[0] if fov is None else fov),

@@ -57,7 +57,7 @@ def write(
     bigtiff: bool = False,
     byteorder: Literal["<", ">"] = "<",
     ome: bool = True,
-    format: Literal["tiff", "imagej"] = "tiff",
+    format: Literal["tiff", "imagej", "npy"] = "tiff",
     tiff_tile: tuple[int, int] | None = None,
     rows_per_strip: int | None = None,
     predictor: bool = False,
@@ -92,9 +92,10 @@ def write(
     ome : bool, optional
         Describe each file in OME-XML, rounds as T; dtypes that OME does not know (64-bit integers,
         16-bit floats) are written as plain TIFF.
-    format : {"tiff", "imagej"}, optional
+    format : {"tiff", "imagej", "npy"}, optional
         ``imagej``: hyperstacks as ImageJ writes them, rounds as time points, without OME-XML. Of
-        uint8, uint16 or float32; of the axes in a file, c runs fastest and r slowest.
+        uint8, uint16 or float32; of the axes in a file, c runs fastest and r slowest. ``npy``: one
+        array in each file, which the layout has to name ``.npy``.
     tiff_tile : (int, int), optional
         Cut planes into TIFF tiles of so many rows and columns, multiples of 16.
     rows_per_strip : int, optional
@@ -343,6 +344,11 @@ def check_plan(
         raise ValueError(f"predictor=True is not for {spec.dtype}: TIFF has none for it")
     if options.format == "imagej":
         _check_imagej(spec, layout)
+    if options.format == "npy" and not layout.template.endswith(".npy"):
+        raise ValueError(
+            f"format 'npy' needs a layout that names its files so; got {layout.template!r}: end "
+            "the template in .npy, or use a preset such as Layout.per_round('.npy')"
+        )
     if options.linked:
         check_linked(spec, files)
     _require_codec(spec, options)
@@ -368,7 +374,7 @@ def _check(spec: Spec, files: list[_File], options: Options) -> None:
         if first.startswith(MANIFEST_NAME):
             raise ValueError(f"the layout names {path!r}; {MANIFEST_NAME!r} is the dataset's own")
     count = _file_bytes(spec, files)
-    if count > LARGEST_CLASSIC and not options.bigtiff:
+    if count > LARGEST_CLASSIC and not options.bigtiff and options.format != "npy":
         raise ValueError(
             f"each file holds {count} bytes of pixels, more than a classic TIFF can: pass "
             "bigtiff=True, or choose a layout with more files"

@@ -42,7 +42,15 @@ def test_write_writes_what_was_asked_for():
 
 @pytest.mark.parametrize(
     ("preset", "files"),
-    [("per-round", 2), ("per-round-ch", 4), ("per-tile", 8), ("single-file", 1), ("per_tile", 8)],
+    [
+        ("per-round", 2),
+        ("per-round-ch", 4),
+        ("per-tile", 8),
+        ("single-file", 1),
+        ("per-ch", 2),
+        ("per-zplane", 2),
+        ("per_tile", 8),
+    ],
 )
 def test_write_knows_the_presets(preset, files):
     assert json.loads(run(*WRITE, "--layout", preset, "--json").stdout)["files"] == files

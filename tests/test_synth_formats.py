@@ -10,6 +10,9 @@ import tifffile
 from test_cli import run, said_in_one_line
 from test_synth_write import contents
 
+from starfish_fetch import ImageStack, NpyTileFetcher, TiffTileFetcher
+from starfish_fetch.axes import TileKey
+from starfish_fetch.errors import SourceError
 from starfish_fetch.layout import Layout
 from synth import Dataset, Options, Spec, write
 from synth.spec import DTYPES
@@ -145,8 +148,97 @@ def test_bioio_opens_any_of_the_linked_files_as_the_whole_image(tmp_path, layout
         assert tuple(image.physical_pixel_sizes) == (2.0, 0.5, 0.25)
 
 
+NPY = [getattr(Layout, name)(".npy") for name in (
+    "per_round", "per_ch", "per_zplane", "per_round_ch", "per_tile", "single_file"
+)]  # fmt: skip
+
+
+@pytest.mark.parametrize("layout", NPY, ids=str)
+@pytest.mark.parametrize("byteorder", ["<", ">"])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_npy_files_are_read_back(tmp_path, dtype, byteorder, layout):
+    spec = Spec.from_json({**SPEC.to_json(), "dtype": dtype})
+    dataset = write(spec, layout, tmp_path, format="npy", byteorder=byteorder)
+    assert_round_trip(dataset)
+    assert isinstance(dataset.fetcher(), NpyTileFetcher)
+    path, _, keys = next(layout.files(spec.extent(0)))
+    array = np.load(tmp_path / path, allow_pickle=False)
+    assert array.shape == (*layout.inner_shape(spec.extent(0)), 40, 50)
+    assert array.dtype == np.dtype(dtype).newbyteorder(byteorder)
+    assert np.array_equal(array.reshape(-1, 40, 50)[-1], dataset.tile(*keys[-1]))
+
+
+def test_npy_files_are_loaded_into_a_stack(tmp_path):
+    dataset = write(SPEC, Layout.per_zplane(".npy"), tmp_path, format="npy")
+    stack = ImageStack.from_tilefetcher(dataset.fetcher(), **vars(dataset.extent()), dtype=None)
+    right = np.array([[[dataset.tile(r, c, z) for z in (2, 3, 4)] for c in (0, 5)] for r in (1, 3)])
+    assert np.array_equal(stack.to_numpy(), right)
+
+
+def test_verify_finds_what_was_done_to_npy_files(tmp_path):
+    dataset = write(SPEC, Layout.per_round(".npy"), tmp_path, format="npy")
+    path = tmp_path / "fov0_r3.npy"
+    whole = path.read_bytes()
+    array = np.load(path)
+    array[1, 2, 7, 9] ^= 1
+    np.save(path, array)
+    digest, pixel = dataset.verify().problems
+    assert digest.message.startswith("was changed: its sha256 is ")
+    assert (pixel.tile, pixel.path) == (TileKey(3, 5, 4), "fov0_r3.npy")
+    assert pixel.message.startswith("1 of 2000 pixels differ, the first at row 7, column 9")
+    for length in (0, 5, 60, 128, len(whole) - 1):
+        path.write_bytes(whole[:length])
+        short, unreadable = dataset.verify().problems
+        assert short.message.startswith(f"is truncated: it has {length} bytes")
+        assert unreadable.message.startswith("cannot be read as npy: ")
+        with dataset.fetcher() as fetcher, pytest.raises(SourceError, match=r"fov0_r3\.npy"):
+            fetcher.get_tile(0, 3, 5, 4).tile_data()
+
+
+def test_neither_fetcher_takes_the_files_of_the_other(tmp_path):
+    layout = Layout("r{r}.npy", inner="cz")
+    extent = Spec(1, 2, 3, (4, 6)).extent(0)
+    np.save(tmp_path / "r0.npy", np.zeros((2, 3, 4, 6), np.uint16))
+    with (
+        TiffTileFetcher(tmp_path, layout, extent) as fetcher,
+        pytest.raises(SourceError, match=r"it is a \.npy file: read it with NpyTileFetcher"),
+    ):
+        fetcher.get_tile(0, 0, 0, 0).tile_data()
+    pixels = np.zeros((2, 3, 4, 6), np.uint16)
+    tifffile.imwrite(tmp_path / "r0.npy", pixels, photometric="minisblack")
+    with (
+        NpyTileFetcher(tmp_path, layout, extent) as fetcher,
+        pytest.raises(SourceError, match=r"r0\.npy is not a readable \.npy file"),
+    ):
+        fetcher.get_tile(0, 0, 0, 0).tile_data()
+
+
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        (np.zeros((2, 3, 4, 5), "u2"), r"shape \(2, 3, 4, 5\); expected \(4, 6\)"),
+        (np.zeros(24, "u2"), r"shape \(24,\); expected \(4, 6\)"),
+        (np.zeros((5, 4, 6), "u2"), "5 planes found; the layout and the extent expect 6"),
+        (np.zeros((6, 4, 6), "u1"), "holds uint8; expected uint16"),
+        (np.zeros((6, 4, 6), "c8"), "holds complex64; pixels are integers or floats"),
+        (np.zeros((6, 4, 6), object), "holds object; pixels are"),
+        (np.asfortranarray(np.zeros((6, 4, 6), "u2")), "is in Fortran order"),
+    ],
+)
+def test_an_array_that_is_not_what_was_expected_is_refused(tmp_path, array, message):
+    np.save(tmp_path / "r0.npy", array)
+    extent = Spec(1, 2, 3, (4, 6)).extent(0)
+    layout = Layout("r{r}.npy", inner="cz")
+    with (
+        NpyTileFetcher(tmp_path, layout, extent, dtype="uint16") as fetcher,
+        pytest.raises(SourceError, match=message),
+    ):
+        fetcher.get_tile(0, 0, 0, 0).tile_data()
+
+
 FORMATS = [
     {"format": "imagej"},
+    {"format": "npy"},
     {"tiff_tile": (16, 16), "compression": "deflate", "predictor": True},
     {"rows_per_strip": 3},
     {"linked": True},
@@ -155,7 +247,7 @@ FORMATS = [
 
 @pytest.mark.parametrize("options", FORMATS, ids=str)
 def test_any_number_of_workers_gives_the_same_bytes(tmp_path, options):
-    layout = Layout("f{fov}_{c}.tif", inner="rz")
+    layout = Layout("f{fov}_{c}.npy", inner="rz")
     for workers in (1, 2, 5):
         write(SPEC, layout, tmp_path / str(workers), workers=workers, **options)
     assert contents(tmp_path / "1") == contents(tmp_path / "2") == contents(tmp_path / "5")
@@ -163,7 +255,7 @@ def test_any_number_of_workers_gives_the_same_bytes(tmp_path, options):
 
 @pytest.mark.parametrize("options", FORMATS, ids=str)
 def test_the_description_says_how_the_files_were_written(tmp_path, options):
-    dataset = write(SPEC, Layout("f{fov}_{c}.tif", inner="rz"), tmp_path, **options)
+    dataset = write(SPEC, Layout("f{fov}_{c}.npy", inner="rz"), tmp_path, **options)
     fields = json.loads((tmp_path / "dataset.json").read_text())
     assert fields["version"] == 2
     said = {name: tuple(one) if isinstance(one, list) else one
@@ -183,7 +275,7 @@ def test_a_description_without_the_new_options_is_of_the_first_version(tmp_path)
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"format": "jpeg"}, "unknown format 'jpeg'; allowed are 'tiff', 'imagej'"),
+        ({"format": "jpeg"}, "unknown format 'jpeg'; allowed are 'tiff', 'imagej', 'npy'"),
         ({"tiff_tile": (16, 20)}, r"multiples of 16 up to 32768; got \(16, 20\)"),
         ({"tiff_tile": 16}, "tiff_tile must be"),
         ({"tiff_tile": (16,)}, "tiff_tile must be"),
@@ -196,6 +288,8 @@ def test_a_description_without_the_new_options_is_of_the_first_version(tmp_path)
         ({"linked": True, "format": "imagej"}, "needs ome=True and format='tiff'"),
         ({"format": "imagej", "bigtiff": True}, "'imagej' is not written with bigtiff=True"),
         ({"format": "imagej", "compression": "lzw"}, "not written with compression='lzw'"),
+        ({"format": "npy", "tiff_tile": (16, 16)}, "'npy' is not written with tiff_tile="),
+        ({"format": "npy"}, r"got 'fov\{fov\}_r\{r\}.tiff': end the template in .npy"),
         ({"format": "imagej"}, "in an ImageJ hyperstack c runs fastest.* inner must be z, c"),
     ],
 )
@@ -249,3 +343,6 @@ def test_the_command_line_takes_them(tmp_path):
     assert "format 'imagej' is not written with rows_per_strip=4" in said
     assert run("synth", "write", "b", *size, "--format", "imagej").exit_code == 0
     assert run("synth", "verify", "b").exit_code == 0
+    assert run("synth", "write", "c", *size, "--format", "npy").exit_code == 0
+    assert "fov0_r1_c0.npy" in Dataset.open("c").files
+    assert run("check", "c").exit_code == 0

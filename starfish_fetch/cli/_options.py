@@ -24,6 +24,7 @@ __all__ = [
     "INNER",
     "LABELS",
     "LABELS_SYNTAX",
+    "NAMED_LAYOUTS",
     "ORDER",
     "OUTPUT",
     "PRESETS",
@@ -46,6 +47,7 @@ LABELS_SYNTAX = (
 _MOST_LABELS = 1_000_000
 _ITEM = re.compile(r"\s*([+-]?[0-9]+)\s*(?:(?:\.\.|-)\s*([+-]?[0-9]+)\s*)?")
 PRESETS = ("per-round", "per-round-ch", "per-tile", "single-file")
+NAMED_LAYOUTS = (*PRESETS, "per-ch", "per-zplane")
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
@@ -253,19 +255,19 @@ def spec_from(
         )
 
 
-def layout_from(name: str, inner: tuple[str, ...] | None) -> Layout:
+def layout_from(name: str, inner: tuple[str, ...] | None, suffix: str = ".tiff") -> Layout:
     """Return the layout that a preset's name, or a template and its inner axes, mean."""
     from starfish_fetch.layout import Layout
 
     preset = name.strip().lower().replace("_", "-")
-    if preset in PRESETS:
+    if preset in NAMED_LAYOUTS:
         if inner is not None:
             raise click.UsageError(f"--inner goes with a template; {preset!r} has inner axes")
-        layout: Layout = getattr(Layout, preset.replace("-", "_"))()
+        layout: Layout = getattr(Layout, preset.replace("-", "_"))(suffix)
         return layout
     if "{" not in name:
         raise click.UsageError(
-            f"--layout: {name!r} is neither {', '.join(PRESETS)} nor a template such as "
+            f"--layout: {name!r} is neither {', '.join(NAMED_LAYOUTS)} nor a template such as "
             "'r{r}_c{c}.tiff'"
         )
     with asked("--layout"):

@@ -14,7 +14,7 @@ from starfish_fetch.cli._options import (
     INNER,
     LABELS,
     LABELS_SYNTAX,
-    PRESETS,
+    NAMED_LAYOUTS,
     SIZE,
     compression_from,
     image_options,
@@ -65,8 +65,8 @@ def synth(ctx: click.Context) -> None:
     default="per-round-ch",
     show_default=True,
     metavar="NAME|TEMPLATE",
-    help=f"How the image is cut into files: {', '.join(PRESETS)}, or a template of paths with "
-    "the fields {fov}, {r}, {c}, {z}.",
+    help=f"How the image is cut into files: {', '.join(NAMED_LAYOUTS)}, or a template of paths "
+    "with the fields {fov}, {r}, {c}, {z}.",
 )
 @click.option("--inner", type=INNER, help="Axes inside each file of a template, slowest first.")
 @click.option("--bigtiff", is_flag=True, help="Write BigTIFF, which files of 4 GiB need.")
@@ -81,7 +81,7 @@ def synth(ctx: click.Context) -> None:
 @click.option("--no-ome", is_flag=True, help="Leave the OME-XML description out of the files.")
 @click.option(
     "--format",
-    type=click.Choice(["tiff", "imagej"]),
+    type=click.Choice(["tiff", "imagej", "npy"]),
     default="tiff",
     show_default=True,
     help="Of the files; imagej: hyperstacks, in which c runs fastest and r slowest.",
@@ -151,7 +151,10 @@ def write(
     spots = spots_from(
         content, molecules=molecules, targets=targets, overlap=overlap, others=others
     )
-    spec, cut = spec_from(content=content, spots=spots, **image), layout_from(layout, inner)
+    spec, cut = (
+        spec_from(content=content, spots=spots, **image),
+        layout_from(layout, inner, ".npy" if format == "npy" else ".tiff"),
+    )
     options: dict[str, Any] = {
         "compression": compression_from(compression),
         "bigtiff": bigtiff,
