@@ -5,6 +5,7 @@ from synth._decode import decode
 from synth._decoded import Decoded
 from synth._estimate import Estimate, estimate
 from synth._manifest import FileRecord, Options
+from synth._nuclei import nuclei
 from synth._verify import Problem, Verification
 from synth.dataset import Dataset
 from synth.molecules import codebook, drift, molecules, target_names
@@ -29,6 +30,7 @@ __all__ = [
     "drift",
     "estimate",
     "molecules",
+    "nuclei",
     "target_names",
     "tile",
     "write",

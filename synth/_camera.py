@@ -12,7 +12,7 @@ from synth._sample import codes, decays, drifts, molecules_near, parameters, tex
 from synth.spec import Spec
 from synth.spots import Spots
 
-__all__ = ["levels_as", "spots_tile"]
+__all__ = ["levels_as", "read_out", "spots_tile"]
 
 _REACH = 4.0  # standard deviations; farther away less than 1/2000 of the light is left
 _DIMMEST = 0.05  # photons: what adds less than that to its brightest pixel is not drawn
@@ -28,7 +28,9 @@ def spots_tile(spec: Spec, fov: int, round: int, ch: int, zplane: int) -> npt.ND
     light += 1
     light *= _of_channel(spots.background, c) * decays(spec)[r]
     _add_molecules(light, spec, fov, r, c, zplane)
-    levels = _read_out(light, spec, (fov, round, ch, zplane), _of_channel(spots.gain, c))
+    levels = read_out(
+        light, spec, Stream.NOISE, (fov, round, ch, zplane), _of_channel(spots.gain, c)
+    )
     return levels_as(levels, spec.dtype)
 
 
@@ -92,13 +94,17 @@ def _bell(distances: Floats, sigma: float) -> Floats:
     return exp(scaled * scaled * -0.5)
 
 
-def _read_out(
-    light: Floats, spec: Spec, labels: tuple[int, int, int, int], gain: float
+def read_out(
+    light: Floats,
+    spec: Spec,
+    stream: Stream,
+    labels: tuple[int, int, int, int],
+    gain: float,
 ) -> npt.NDArray[np.uint16]:
     """Return the levels of a camera that expects so much light, an array that is used up."""
     spots = parameters(spec)
     count = light.size
-    bits = words(-(-count // 2), spec.seed, Stream.NOISE, *labels).astype("<u8", copy=False)
+    bits = words(-(-count // 2), spec.seed, stream, *labels).astype("<u8", copy=False)
     shot, read = bits.view("<u2").astype(np.uint16, copy=False)[: 2 * count].reshape(2, -1)
     if spots.shot_noise:
         # The square has the mean of the light and, but for 1/8, its variance, as Poisson has.

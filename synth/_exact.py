@@ -37,6 +37,7 @@ class Stream(IntEnum):
     NOISE = 5
     HOT_PIXELS = 6
     NUCLEI = 7
+    NUCLEI_NOISE = 8
 
 
 def words(

@@ -77,6 +77,8 @@ class Spots:
         Fraction of the pixels that are always bright, the same ones in every tile.
     overlap : float, optional
         Fraction of its width that a field of view shares with the next; at most a half.
+    nuclei : int, optional
+        Nuclei in a field of view, of which :func:`synth.nuclei` is the image; at most 10,000.
 
     Raises
     ------
@@ -113,6 +115,7 @@ class Spots:
     saturation: float = float(_LARGEST_LEVEL)
     hot_pixels: float = 2e-5
     overlap: float = 0.0
+    nuclei: int = 0
 
     def __post_init__(self) -> None:
         for name, low, high in _RANGES:
@@ -123,6 +126,7 @@ class Spots:
             raise ValueError("give molecules or density, not both")
         if self.molecules is not None:
             self._set("molecules", _count("molecules", self.molecules, 0, 2**32))
+        self._set("nuclei", _count("nuclei", self.nuclei, 0, 10_000))
         if self.density is not None:
             self._set("density", _number("density", self.density, 0, math.inf))
         if not isinstance(self.shot_noise, bool):

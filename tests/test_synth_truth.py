@@ -1,10 +1,14 @@
 """The truth beside the images of content "spots": whole, resumable, verified."""
 
 import csv
+import hashlib
 import importlib
 import json
+from dataclasses import replace
 
+import numpy as np
 import pytest
+import tifffile
 from test_synth_write import break_after, contents
 
 import synth
@@ -12,6 +16,7 @@ from starfish_fetch.layout import Layout
 from synth import Dataset, Spec, Spots
 
 truth_module = importlib.import_module("synth._truth")
+nuclei_module = importlib.import_module("synth._nuclei")
 
 SPEC = Spec(
     2,
@@ -85,15 +90,15 @@ def test_an_interrupted_write_goes_on(tmp_path, monkeypatch, written, planes):
 
 @pytest.mark.parametrize("whole", [0, 1, 2, 3])
 def test_a_write_that_ends_amid_the_truth_goes_on(tmp_path, monkeypatch, written, whole):
-    real, left = truth_module.write_whole, iter(range(whole))
+    real, left = truth_module._write_whole, iter(range(whole))
 
-    def write_whole(path, text):
+    def write_whole(path, data):
         if next(left, None) is None:
-            path.with_name(path.name + ".new").write_text(text[:7])
+            path.with_name(path.name + ".new").write_bytes(data[:7])
             raise KeyboardInterrupt
-        real(path, text)
+        real(path, data)
 
-    monkeypatch.setattr(truth_module, "write_whole", write_whole)
+    monkeypatch.setattr(truth_module, "_write_whole", write_whole)
     if whole < 3:
         with pytest.raises(KeyboardInterrupt):
             write(tmp_path)
@@ -138,3 +143,47 @@ def test_a_layout_may_not_name_the_truth(tmp_path, template):
     with pytest.raises(ValueError, match="the dataset's own"):
         write(tmp_path, layout=Layout(template, inner="rcz"))
     assert contents(tmp_path) == {}
+
+
+NUCLEI = replace(SPEC.spots, nuclei=6)
+
+
+def with_nuclei():
+    return Spec(2, 2, [0, 3], (24, 20), fovs=[3, 8], content="spots", spots=NUCLEI)
+
+
+def test_nuclei_are_written_and_verified(tmp_path):
+    spec = with_nuclei()
+    dataset = write(tmp_path, spec)
+    names = [f"nuclei_fov{fov}_z{z}.tiff" for fov in (3, 8) for z in (0, 3)]
+    assert sorted(path.name for path in tmp_path.glob("nuclei*")) == names
+    for name, (fov, z) in zip(names, [(3, 0), (3, 3), (8, 0), (8, 3)], strict=True):
+        assert np.array_equal(tifffile.imread(tmp_path / name), synth.nuclei(spec, z, fov))
+    assert dataset.verify().ok
+    (tmp_path / names[0]).write_bytes(b"no image")
+    tifffile.imwrite(tmp_path / names[3], synth.nuclei(spec, 0, 8))
+    assert {(one.path, one.fov) for one in dataset.verify().problems} == {
+        (names[0], 3),
+        (names[3], 8),
+    }
+
+
+def test_nuclei_are_a_function_of_the_seed_and_shared_where_fields_of_view_overlap():
+    spots = Spots(nuclei=30, overlap=0.25, hot_pixels=0, shot_noise=False, read_noise=0)
+    spec = Spec(2, 2, 3, (96, 80), fovs=2, content="spots", spots=spots)
+    left, right = (synth.nuclei(spec, 1, fov) for fov in (0, 1))
+    assert np.array_equal(left[:, 60:], right[:, :20])
+    assert left.max() > 3 * left.min()
+    assert not np.array_equal(left, synth.nuclei(spec, 2, 0))
+    noisy = Spec(2, 2, 3, (96, 80), fovs=2, content="spots", spots=Spots(nuclei=30))
+    pixels = synth.nuclei(noisy, 1, 1).astype("<u2").tobytes()
+    assert hashlib.sha256(pixels).hexdigest()[:32] == "12202ccfa54c0ae87778b3041ba8077d"
+
+
+def test_an_ellipse_is_as_large_as_its_radii():
+    spec = Spec(1, 1, 1, (101, 101), content="spots", voxel_size=(1, 0.5, 0.25))
+    box, squares = nuclei_module._ellipse(spec, (50, 50), (10, 5), 0.0)
+    tall, wide = (np.flatnonzero((squares < 1).any(axis=axis)) for axis in (1, 0))
+    assert (np.ptp(tall), np.ptp(wide)) == (18, 78)
+    assert [part.start for part in box] == [30, 10]
+    assert nuclei_module._ellipse(spec, (-30, 50), (10, 5), 0.3) is None
