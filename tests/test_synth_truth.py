@@ -43,6 +43,7 @@ def written(tmp_path_factory):
 
 def test_the_tables_hold_the_molecules_to_the_last_digit(tmp_path, written):
     assert {name for name in written if not name.endswith(".tiff")} == {*NAMES, "dataset.json"}
+    assert not [name for name in written if name.startswith("nuclei")]
     for fov in SPEC.fovs:
         lines = written[f"truth_fov{fov}.csv"].decode().split("\n")
         rows = list(csv.DictReader(lines))
