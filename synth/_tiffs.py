@@ -101,8 +101,11 @@ def write_tiff(
             file, bigtiff=options.bigtiff, byteorder=options.byteorder, **writer
         ) as tiff,
     ):
-        tiff.write(
-            planes(),
+        # Planes that lie in the file as they are need not pass through tifffile, which copies them.
+        as_they_are = options.compression is None and options.tiff_tile is None
+        place = tiff.write(
+            None if as_they_are else planes(),
+            returnoffset=as_they_are,
             shape=shape,
             dtype=dtype,
             photometric="minisblack",
@@ -117,6 +120,11 @@ def write_tiff(
             software=SOFTWARE,
             **described,
         )
+        if as_they_are:
+            assert place is not None
+            tiff.close()
+            file.seek(place[0])
+            _write_planes(file, planes())
 
 
 def _write_npy(
@@ -129,8 +137,12 @@ def _write_npy(
     header = {"descr": description, "fortran_order": False, "shape": shape}
     with _PlainFile(io.FileIO(target, "w+")) as file:
         np.lib.format.write_array_header_1_0(file, header)
-        for plane in planes:
-            file.write(np.ascontiguousarray(plane).reshape(-1).view(np.uint8).data)
+        _write_planes(file, planes)
+
+
+def _write_planes(file: io.BufferedRandom, planes: Iterator[npt.NDArray[Any]]) -> None:
+    for plane in planes:
+        file.write(np.ascontiguousarray(plane).reshape(-1).view(np.uint8).data)
 
 
 def _tiles(plane: npt.NDArray[Any], shape: tuple[int, int]) -> Iterator[npt.NDArray[Any]]:

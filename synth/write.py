@@ -111,6 +111,7 @@ def write(
         names them.
     workers : int, optional
         Files written at the same time; default: as many as the process may use CPUs, at most 4.
+        Peak memory is below 4 tiles for each, and 100 MB, whatever the size of the image.
     progress : bool, optional
         Show a progress bar on stderr, if that is a terminal.
 
