@@ -14,19 +14,22 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, cached_property, partial
 from importlib.util import find_spec
+from itertools import count as counted
 from pathlib import Path
 from statistics import median
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
+import tifffile
 from numpy.typing import NDArray
 
 import synth
 from benchmarks import common, references
-from starfish_fetch import CropParameters, ImageStack, trace
+from starfish_fetch import CropParameters, ImageStack, Layout, trace
 from starfish_fetch.testing.asv import ORDERS, bytes_read, group_by_of
 
 __all__ = ["FIGURES", "Figure", "Image", "Measured", "Sizes", "usual_sizes"]
@@ -400,6 +403,43 @@ def opens_over_sources(image: Image) -> Measured:
     return Measured(max(ratios), min(ratios), max(ratios), len(ratios))
 
 
+def synth_over_tifffile(image: Image) -> Measured:
+    """Make, hash and write random pixels, against writing the same from memory by tifffile."""
+    layout, spec = Layout.per_round_ch(), image.spec
+    held = {
+        path: np.stack([synth.tile(spec, fov, *key) for key in keys])
+        for path, fov, keys in layout.files(image.extent)
+    }
+    nbytes = sum(stack.nbytes for stack in held.values())
+    with TemporaryDirectory() as folder:
+        roots = (Path(folder, str(number)) for number in counted())
+
+        def ours() -> None:
+            synth.write(spec, layout, next(roots))
+
+        def by_tifffile() -> None:
+            root = next(roots)
+            root.mkdir()
+            for path, stack in held.items():
+                tifffile.imwrite(root / path, stack, photometric="minisblack")
+
+        for number, write in enumerate((ours, by_tifffile)):
+            write()
+            for path, stack in held.items():
+                found = tifffile.imread(Path(folder, str(number), path))
+                if not np.array_equal(found, stack):
+                    raise AssertionError("the two do not write the same pixels")
+        actions = {"subject": ours, "reference": by_tifffile}
+        seconds = _take_turns(actions, image.sizes.runs, nbytes)
+    # The reference's seconds over ours are our speed over its.
+    speeds = _ratio(seconds["reference"], seconds["subject"])
+    return replace(
+        speeds,
+        subject_seconds=speeds.reference_seconds,
+        reference_seconds=speeds.subject_seconds,
+    )
+
+
 def plan_seconds(image: Image) -> Measured:
     """Name the sources, build, go through, and predict every order of a million tiles."""
     runs = range(image.sizes.few)
@@ -513,6 +553,14 @@ FIGURES: tuple[Figure, ...] = (
         "number of sources",
         1,
         opens_over_sources,
+    ),
+    Figure(
+        "synth_over_tifffile",
+        "speed of synth.write, random pixels",
+        "tifffile.imwrite of the same from memory",
+        0.8,
+        synth_over_tifffile,
+        at_least=True,
     ),
     Figure(
         "plan_seconds",
