@@ -89,5 +89,5 @@ def judge(name: str, oracle: bool) -> Verdict:
     finally:
         give_back()
         # Whatever else a fetcher has left open goes now, and not in the middle of the next.
-        gc.collect()
+        gc.collect(1)
     return Verdict(entry, report, broken, crash)
