@@ -6,8 +6,6 @@ import gc
 import math
 import os
 import random
-import sys
-import sysconfig
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -42,7 +40,6 @@ _MOST_HANGING = 2
 _DECODED = 256
 
 _Cached = type(lru_cache(len))
-_STDLIB = sysconfig.get_path("stdlib")
 
 
 @dataclass
@@ -197,7 +194,7 @@ class Subject:
         if self._caches is None:
             if not self._surveyed:
                 return
-            self._caches = list(_caches_of_users())
+            self._caches = [each for each in gc.get_objects() if type(each) is _Cached]
         for cached in self._caches:
             if _holds_pixels(cached):
                 cached.cache_clear()
@@ -551,20 +548,6 @@ def _files(paths: Mapping[str, int]) -> tuple[str, ...]:
         for path in paths
         if os.path.isfile(path) and not path.startswith(("/proc/", "/sys/", "/dev/", "/etc/"))
     )
-
-
-def _caches_of_users() -> Iterator[Any]:
-    """Find what is decorated with ``functools.lru_cache`` in modules that are no libraries."""
-    for module in list(sys.modules.values()):
-        path = getattr(module, "__file__", None) or ""
-        if not path or "site-packages" in path or path.startswith(_STDLIB):
-            continue
-        for value in list(vars(module).values()):
-            of_class = vars(value).values() if isinstance(value, type) else ()
-            for each in (value, *of_class):
-                cached = getattr(each, "__func__", each) if of_class else each
-                if type(cached) is _Cached:
-                    yield cached
 
 
 def _holds_pixels(cached: Any) -> bool:
