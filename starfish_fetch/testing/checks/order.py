@@ -18,7 +18,7 @@ from starfish_fetch.testing._guard import Broken
 from starfish_fetch.testing.checks._registry import Finding, NotChecked, check
 
 if TYPE_CHECKING:
-    from starfish_fetch.testing._subject import Subject
+    from starfish_fetch.testing._subject import Session, Subject
 
 __all__ = [
     "check_errors_leave_nothing_behind",
@@ -285,10 +285,7 @@ def check_errors_leave_nothing_behind(subject: Subject) -> Iterator[Finding]:
                 (stranger,),
             )
             return
-        try:
-            wrong = "other pixels" if subject.changed(key, session.read(key)) else ""
-        except Broken as error:
-            wrong = f"an error: {error}"
+        wrong = _wrong_now(subject, session, key)
         if wrong:
             yield Finding(
                 f"{subject.named(key)} gave {wrong} after {subject.named(stranger)}, which does "
@@ -297,6 +294,14 @@ def check_errors_leave_nothing_behind(subject: Subject) -> Iterator[Finding]:
                 (key,),
             )
             return
+
+
+def _wrong_now(subject: Subject, session: Session, key: TileKey) -> str:
+    """Read a tile again, and say what is wrong with it, if anything is."""
+    try:
+        return "other pixels" if subject.changed(key, session.read(key)) else ""
+    except Broken as error:
+        return f"an error: {error}"
 
 
 def _after_a_missing_file(subject: Subject) -> Iterator[Finding]:
@@ -313,10 +318,7 @@ def _after_a_missing_file(subject: Subject) -> Iterator[Finding]:
         pass
     else:
         return  # Another check says what comes of that.
-    try:
-        wrong = "other pixels" if subject.changed(key, session.read(key)) else ""
-    except Broken as error:
-        wrong = f"an error: {error}"
+    wrong = _wrong_now(subject, session, key)
     if wrong:
         yield Finding(
             f"{subject.named(key)} gave {wrong} although its files are there again, after they "
@@ -337,7 +339,8 @@ def check_pickling_keeps_pixels(subject: Subject) -> Iterator[Finding]:
 
     A fetcher that has not read anything, and one tile, are pickled and read again in this process.
     Other pixels are a failure. That something cannot be pickled is a warning, for one process is
-    enough for many. A path that only exists here is not seen.
+    enough for many; of a class that cannot be imported elsewhere, nothing is said. A path that only
+    exists here is not seen.
 
     Wrong::
 
