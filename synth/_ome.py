@@ -52,6 +52,7 @@ def ome_metadata(
         "UUID": _urn(path, spec, layout, options),
         "Creator": SOFTWARE,
         "Name": path,
+        "Channel": {"Name": [_channel_name(ch) for ch in dict.fromkeys(key.ch for key in keys)]},
         "Plane": {},
     }
     for axis, size in (("X", size_x), ("Y", size_y), ("Z", size_z)):
@@ -122,7 +123,11 @@ def linked_description(
         pixels.set(f"PhysicalSize{axis}Unit", "µm")
     for index, ch in enumerate(extent.chs):
         ElementTree.SubElement(
-            pixels, "Channel", ID=f"Channel:0:{index}", Name=f"ch {ch}", SamplesPerPixel="1"
+            pixels,
+            "Channel",
+            ID=f"Channel:0:{index}",
+            Name=_channel_name(ch),
+            SamplesPerPixel="1",
         )
     for other, _, its_keys in layout.files(extent):
         block = ElementTree.SubElement(
@@ -144,6 +149,10 @@ def linked_description(
             plane.set(f"Position{letter}Unit", "µm")
     text: bytes = ElementTree.tostring(root, encoding="UTF-8", xml_declaration=True)
     return text
+
+
+def _channel_name(ch: int) -> str:
+    return f"ch {ch}"
 
 
 def _firsts(prefix: str, key: TileKey, spec: Spec, fov: int) -> dict[str, str]:

@@ -30,6 +30,8 @@ __all__ = ["IMAGEJ_AXES", "IMAGEJ_DTYPES", "LARGEST_CLASSIC", "digest", "write_t
 LARGEST_CLASSIC = 2**32 - 2**25
 IMAGEJ_DTYPES = ("uint8", "uint16", "float32")
 IMAGEJ_AXES = (Axes.ROUND, Axes.ZPLANE, Axes.CH)
+_UM_IN_CM = 1e4
+_MOST_PER_CM = 2**32 - 1  # as a TIFF tag can say
 _TAG_NAMES = {None: None, "deflate": "zlib", "lzw": "lzw", "zstd": "zstd"}
 
 
@@ -82,6 +84,7 @@ def write_tiff(
     letters = [OME_LETTERS[axis] if ome or imagej else str(axis).upper() for axis in layout.inner]
     metadata: dict[str, Any] = {"axes": "".join(letters) + "YX"}
     described: dict[str, Any] = {"metadata": metadata}
+    size_z, size_y, size_x = spec.voxel_size
     if ome and options.linked:
         ome = False  # for tifffile, which would describe this file alone
         description = linked_description(path, spec, layout, options, fov, keys)
@@ -89,9 +92,12 @@ def write_tiff(
     elif ome:
         metadata |= ome_metadata(path, spec, layout, options, fov, keys)
     elif imagej:
-        size_z, size_y, size_x = spec.voxel_size
         metadata |= {"spacing": size_z, "unit": "um", "Labels": list(map(_label, keys))}
         described["resolution"] = (1 / size_x, 1 / size_y)
+    else:
+        # Without a resolution Bio-Formats takes pixels for 1 µm wide.
+        resolution = [min(_UM_IN_CM / size, _MOST_PER_CM) for size in (size_x, size_y)]
+        described |= {"resolution": resolution, "resolutionunit": "CENTIMETER"}
     writer: dict[str, Any] = (
         {"imagej": True} if imagej else {"ome": ome, "shaped": not (ome or options.linked)}
     )
