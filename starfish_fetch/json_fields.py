@@ -4,11 +4,38 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from typing import Any, NoReturn, TypeVar
 
-__all__ = ["JsonFields", "parse_json"]
+__all__ = ["JsonFields", "parse_json", "read_json"]
 
 Value = TypeVar("Value")
+
+
+def read_json(text: str | bytes) -> Any:
+    """Parse JSON as its standard has it: no NaN, and no name twice in an object.
+
+    Parameters
+    ----------
+    text : str or bytes
+        What was written.
+
+    Raises
+    ------
+    ValueError
+        If it is no JSON, or nested too deeply.
+
+    Examples
+    --------
+    >>> read_json('{"r": 1, "r": 2}')
+    Traceback (most recent call last):
+        ...
+    ValueError: an object names 'r' twice
+    """
+    try:
+        return json.loads(text, parse_constant=_no_number, object_pairs_hook=_once)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
 
 
 def parse_json(text: str | bytes, what: str, schema: str, remedy: str) -> JsonFields:
@@ -38,8 +65,8 @@ def parse_json(text: str | bytes, what: str, schema: str, remedy: str) -> JsonFi
     ValueError: this is no profile: its 'schema' is 'a/2', not 'a/1'; give a profile
     """
     try:
-        fields = json.loads(text, parse_constant=_no_number)
-    except (ValueError, RecursionError) as error:
+        fields = read_json(text)
+    except ValueError as error:
         raise ValueError(f"this is no {what}, because it is no JSON: {error}") from error
     given = fields.get("schema") if isinstance(fields, dict) else fields
     if given != schema:
@@ -51,6 +78,14 @@ def parse_json(text: str | bytes, what: str, schema: str, remedy: str) -> JsonFi
 
 def _no_number(text: str) -> NoReturn:
     raise ValueError(f"{text} is no JSON number")
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
+        [(twice, _)] = Counter(name for name, _ in pairs).most_common(1)
+        raise ValueError(f"an object names {twice!r:.80} twice")
+    return fields
 
 
 class JsonFields:

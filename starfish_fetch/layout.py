@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import product
 from math import prod
@@ -13,6 +14,7 @@ from starfish_fetch.axes import PLANES, Axes, Extent, TileKey
 __all__ = ["Layout"]
 
 _FIELDS = ("fov", *(str(axis) for axis in PLANES))
+_WIDEST = 255
 
 
 @dataclass(frozen=True)
@@ -60,11 +62,14 @@ class Layout:
                     f"layout {self.template!r} with inner {names} {problem} {str(axis)!r}: "
                     "name it once"
                 )
-        folders = self.path(0, 0, 0, 0).split("/")
-        if folders[0] == "" or folders[-1] == "" or ".." in folders or "\\" in self.template:
+        self._check_path(self.path(0, 0, 0, 0))
+
+    def _check_path(self, path: str) -> None:
+        folders = path.split("/")
+        if folders[0] == "" or folders[-1] == "" or ".." in folders or "\\" in path:
             raise ValueError(
                 f"layout {self.template!r} must be a path of a file below the root: no leading "
-                "'/', no '..', no '\\'"
+                f"'/', no '..', no '\\'; got {path!r}"
             )
 
     def _parse(self) -> frozenset[str]:
@@ -78,6 +83,11 @@ class Layout:
                 continue
             if "/" in (specification or ""):
                 raise ValueError(f"layout {self.template!r}: a field cannot be padded with '/'")
+            sizes = (run.lstrip("0") for run in re.findall(r"\d+", specification or ""))
+            if any(len(size) > 3 or int(size or 0) > _WIDEST for size in sizes):
+                raise ValueError(
+                    f"layout {self.template!r}: a field is at most {_WIDEST} characters wide"
+                )
             if field not in _FIELDS or conversion:
                 raise ValueError(
                     f"layout {self.template!r} has the unknown field {field!r}; "
@@ -173,7 +183,7 @@ class Layout:
         Raises
         ------
         ValueError
-            If two files of the image would have one path.
+            If two files of the image would have one path, or one would not be below the root.
 
         Examples
         --------
@@ -183,15 +193,36 @@ class Layout:
         r0.tiff (TileKey(round=0, ch=0, zplane=5), TileKey(round=0, ch=0, zplane=6))
         r1.tiff (TileKey(round=1, ch=0, zplane=5), TileKey(round=1, ch=0, zplane=6))
         """
+        for path, fov, labels in self.paths(extent, fovs):
+            yield path, fov, tuple(self.tiles(extent, labels))
+
+    def paths(
+        self, extent: Extent, fovs: Iterable[int] | None = None
+    ) -> list[tuple[str, int, dict[Axes, int]]]:
+        """Return each file of an image without its tiles: path, field of view, labels in the path.
+
+        Parameters
+        ----------
+        extent, fovs
+            As of :meth:`files`.
+
+        Raises
+        ------
+        ValueError
+            If two files of the image would have one path, or one would not be below the root.
+        """
         owners: dict[str, str] = {}
         files = []
         for fov in [extent.fov] if fovs is None else fovs:
             for outer in product(*(extent.labels(axis) for axis in self.outer)):
                 labels = dict(zip(self.outer, outer, strict=True))
                 name = ", ".join([f"fov={fov}", *(f"{a}={v}" for a, v in labels.items())])
-                path = self.path(
-                    fov, *(labels.get(axis, extent.labels(axis)[0]) for axis in PLANES)
-                )
+                key = (labels.get(axis, extent.labels(axis)[0]) for axis in PLANES)
+                try:
+                    path = self.path(fov, *key)
+                except OverflowError as error:  # of {r:c}, which makes a letter of a label
+                    raise ValueError(f"layout {self.template!r}: {error} ({name})") from error
+                self._check_path(path)
                 # File systems of two of the three desktop platforms fold case.
                 other = owners.setdefault(path.casefold(), name)
                 if other is not name:
@@ -200,13 +231,13 @@ class Layout:
                         f"{path!r}; name every axis that varies, with a separator between fields"
                     )
                 files.append((path, fov, labels))
-        for path, fov, labels in files:
-            ranges: Iterable[Sequence[int]] = (extent.labels(axis) for axis in self.inner)
-            tiles = []
-            for inner in product(*ranges):
-                named = {**labels, **dict(zip(self.inner, inner, strict=True))}
-                tiles.append(TileKey(*(named[axis] for axis in PLANES)))
-            yield path, fov, tuple(tiles)
+        return files
+
+    def tiles(self, extent: Extent, labels: Mapping[Axes, int]) -> Iterator[TileKey]:
+        """Yield the tiles of a file in page order, given the labels in its path."""
+        for inner in product(*(extent.labels(axis) for axis in self.inner)):
+            named = {**labels, **dict(zip(self.inner, inner, strict=True))}
+            yield TileKey(*(named[axis] for axis in PLANES))
 
 
 def _inner_axes(inner: Iterable[Axes | str]) -> tuple[Axes, ...]:

@@ -235,6 +235,7 @@ def changed(path: str, value: object) -> str:
         (b"\xff", "it is no JSON"),
         ("[" * 100_000, "it is no JSON"),
         ('{"schema": NaN}', "NaN is no JSON number"),
+        ('{"schema": 1, "schema": 2}', "an object names 'schema' twice"),
         ("[]", r"its 'schema' is \[\], not 'starfish-fetch/check/1'; give what Report.to_json"),
         (changed("schema", "starfish-fetch/check/2"), "its 'schema' is 'starfish-fetch/check/2'"),
         (changed("schema", None), "its 'schema' is None"),

@@ -59,6 +59,12 @@ def test_inner_order_is_the_order_of_pages():
         ("r{r_c{c}.tiff", "z", "is not a template"),
         ("r{r:/>3}_c{c}.tiff", "z", "cannot be padded with '/'"),
         ("r{r:q}_c{c}.tiff", "z", "Unknown format code 'q'"),
+        ("r{r.__class__}_c{c}.tiff", "z", "unknown field 'r.__class__'"),
+        ("r{r[0]}_c{c}.tiff", "z", r"unknown field 'r\[0\]'"),
+        ("r{r:{c}}_c{c}.tiff", "z", "Invalid format specifier"),
+        ("r{r:0999999999d}_c{c}.tiff", "z", "a field is at most 255 characters wide"),
+        ("r{r:.999999999f}_c{c}.tiff", "z", "a field is at most 255 characters wide"),
+        ("r{r:٩٩٩٩d}_c{c}.tiff", "z", "a field is at most 255 characters wide"),
         ("../r{r}_c{c}.tiff", "z", "below the root"),
         ("/r{r}_c{c}.tiff", "z", "below the root"),
         ("a/../r{r}_c{c}.tiff", "z", "below the root"),
@@ -88,3 +94,33 @@ def test_two_tiles_in_one_place_are_refused(template, rounds, chs, fovs, place):
     extent = Extent({"y": 2, "x": 2}, 0, rounds, chs, [0])
     with pytest.raises(ValueError, match=f"maps .* to one place: '{place}'"):
         list(layout.files(extent, fovs))
+
+
+@pytest.mark.parametrize(
+    ("template", "label", "place"),
+    [
+        ("{r:c}{r:c}/{c}.tif", ord("."), r"\.\./0\.tif"),
+        ("{r:c}{c}.tif", ord("/"), "/0.tif"),
+        ("a{r:c}{c}.tif", ord("\\"), r"a\\\\0\.tif"),
+        ("{c}{r:c}", ord("/"), "0/"),
+    ],
+)
+def test_a_label_cannot_lead_out_of_the_root(template, label, place):
+    layout = Layout(template, inner="z")
+    extent = Extent({"y": 2, "x": 2}, 0, [label], [0], [0])
+    with pytest.raises(ValueError, match=f"below the root: .* got '{place}'"):
+        list(layout.files(extent))
+
+
+def test_a_label_that_is_no_letter_is_refused():
+    layout = Layout("{r:c}{c}.tif", inner="z")
+    with pytest.raises(ValueError, match=r"arg not in range.*\(fov=0, r=1114112, c=0\)"):
+        list(layout.files(Extent({"y": 2, "x": 2}, 0, [0x110000], [0], [0])))
+
+
+def test_paths_are_those_of_the_files_and_tiles_come_one_by_one():
+    extent = Extent({"y": 2, "x": 2}, 0, range(2), range(3), range(10**6))
+    layout = Layout("{fov}_{c}.tif", inner="rz")
+    paths = layout.paths(extent, [0, 5])
+    assert [path for path, _, _ in paths] == [f"{fov}_{c}.tif" for fov in (0, 5) for c in range(3)]
+    assert next(layout.tiles(extent, paths[-1][2])) == TileKey(0, 2, 0)
