@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import time
 from base64 import b64decode
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
+from chromium import opened_chromium
 from profiles import made
 
 from starfish_fetch import Axes
@@ -229,39 +229,9 @@ class Shown:
         return self.driver.get_log("browser")
 
 
-def unavailable(reason: str) -> None:
-    if os.environ.get("STARFISH_FETCH_BROWSER") == "required":
-        pytest.fail(reason)
-    pytest.skip(reason)
-
-
 @pytest.fixture(scope="module")
 def chromium(tmp_path_factory) -> Iterator[Any]:
-    try:
-        from selenium import webdriver
-        from selenium.webdriver.chrome.service import Service
-    except ImportError:
-        unavailable("the page is tried in a browser with selenium: pip install '.[browser]'")
-    binary = shutil.which("chromium") or shutil.which("chromium-browser")
-    driver = shutil.which("chromedriver")
-    if binary is None or driver is None:
-        unavailable("there is no Chromium: apt-get install chromium chromium-driver")
-    options = webdriver.ChromeOptions()
-    options.binary_location = binary
-    profile = tmp_path_factory.mktemp("chromium")
-    for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu",
-                     "--host-resolver-rules=MAP * ~NOTFOUND",
-                     f"--user-data-dir={profile}"):  # fmt: skip
-        options.add_argument(argument)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    opened = webdriver.Chrome(options=options, service=Service(driver))
-    opened.execute_cdp_cmd("Network.enable", {})
-    opened.execute_cdp_cmd(
-        "Network.emulateNetworkConditions",
-        {"offline": True, "latency": 0, "downloadThroughput": 0, "uploadThroughput": 0},
-    )
-    yield opened
-    opened.quit()
+    yield from opened_chromium(tmp_path_factory.mktemp("chromium"))
 
 
 @pytest.fixture

@@ -1,0 +1,19 @@
+"""What the site needs beyond the extensions that others wrote."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sphinx.application import Sphinx
+
+from sitelib import layouts, names, stories
+
+__all__ = ["setup"]
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Connect everything."""
+    layouts.setup(app)
+    names.setup(app)
+    stories.setup(app)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

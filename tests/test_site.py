@@ -1,0 +1,134 @@
+"""The site, once it has been built: no link is broken, and a telephone can show it.
+
+CONTRIBUTING.md has the command that builds it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import pytest
+from chromium import opened_chromium
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+SITE = DOCS / "_build" / "html"
+MAIN_PAGES = (
+    "index.html",
+    "learn/index.html",
+    "learn/plot_2_order.html",
+    "explanation/index.html",
+    "check.html",
+    "differences.html",
+    "spots.html",
+    "reference/index.html",
+    "reference/checks.html",
+    "reference/cli.html",
+    "reference/contract.html",
+    "reference/layouts.html",
+    "reference/generated/starfish_fetch.ImageStack.html",
+    "reference/generated/starfish_fetch.LoadProfile.html",
+    "speed.html",
+    "peers.html",
+    "benchmarks.html",
+)
+
+
+@pytest.fixture(scope="module")
+def site() -> Path:
+    if not (SITE / "index.html").exists():
+        if os.environ.get("STARFISH_FETCH_SITE") == "required":
+            pytest.fail("the site has not been built")
+        pytest.skip("the site has not been built: CONTRIBUTING.md has the command")
+    return SITE
+
+
+class Page(HTMLParser):
+    """What a page links to, and what can be linked to in it."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.anchors: set[str] = set()
+        self.links: list[str] = []
+        self.feed(path.read_text(encoding="utf-8"))
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        for name, value in attrs:
+            if value is None:
+                continue
+            if name == "id" or (tag == "a" and name == "name"):
+                self.anchors.add(value)
+            elif name in ("href", "src"):
+                self.links.append(value)
+            elif name == "srcset":
+                self.links += [part.split()[0] for part in value.split(",")]
+
+
+def test_no_link_is_broken(site):
+    paths = sorted(path for path in site.rglob("*.html") if "_static" not in path.parts)
+    pages = {path: Page(path) for path in paths}
+    assert len(pages) > 100
+    broken = []
+    for path, page in pages.items():
+        for link in page.links:
+            if urlsplit(link).scheme or link.startswith("//"):
+                continue
+            target, anchor = urlsplit(link).path, urlsplit(link).fragment
+            file = (path.parent / unquote(target)).resolve() if target else path
+            if not file.is_file():
+                broken.append(f"{path.relative_to(site)}: {link}")
+            elif anchor and file in pages and unquote(anchor) not in pages[file].anchors:
+                broken.append(f"{path.relative_to(site)}: {link}: no such place in the page")
+    assert not broken, "\n".join(broken[:40])
+
+
+def test_every_gallery_page_has_a_thumbnail_of_its_own(site):
+    for source in sorted((DOCS / "gallery").glob("plot_*.py")):
+        assert (site / "learn" / source.name).with_suffix(".html").exists()
+        picture = site / "_images" / f"sphx_glr_{source.stem}_thumb.png"
+        assert picture.stat().st_size > 2000, f"{source.name} has no picture"
+
+
+def test_the_example_on_the_home_page_runs(tmp_path, monkeypatch):
+    import numpy as np
+
+    import synth
+    from starfish_fetch import Layout, to_float32
+
+    text = (DOCS / "index.rst").read_text(encoding="utf-8")
+    (code,) = re.findall(r"\.\. code-block:: python\n\n((?:   .*\n|\n)+)", text)
+    monkeypatch.chdir(tmp_path)
+    data = synth.write(
+        synth.Spec(4, 3, 5, (512, 512)), Layout("r{r}_c{c}.tiff", inner="z"), "experiment"
+    )
+    names: dict[str, np.ndarray] = {}
+    exec(re.sub("(?m)^   ", "", code), names)
+    assert names["pixels"].shape == (4, 3, 5, 512, 512)
+    np.testing.assert_array_equal(names["pixels"][3, 2, 1], to_float32(data.tile(3, 2, 1)))
+
+
+@pytest.fixture(scope="module")
+def chromium(tmp_path_factory):
+    yield from opened_chromium(tmp_path_factory.mktemp("chromium"))
+
+
+@pytest.mark.parametrize("width", [390, 1400])
+@pytest.mark.parametrize("page", MAIN_PAGES)
+def test_browser_shows_a_page_without_scrolling_sideways(site, chromium, page, width):
+    chromium.execute_cdp_cmd(
+        "Emulation.setDeviceMetricsOverride",
+        {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500},
+    )
+    chromium.get((site / page).as_uri())
+    wide = chromium.execute_script(
+        "return [document.documentElement.scrollWidth, ...[...document.querySelectorAll("
+        "'article > *, article section > *')].map(e => e.getBoundingClientRect().right)]"
+    )
+    assert max(wide) <= width + 0.5
+    complaints = [one["message"] for one in chromium.get_log("browser") if one["level"] != "INFO"]
+    # The theme says so on a first visit.
+    assert not [one for one in complaints if "invalid theme mode" not in one]
