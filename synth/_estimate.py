@@ -15,11 +15,14 @@ import numpy as np
 
 from starfish_fetch.axes import PLANES, Axes
 from starfish_fetch.layout import Layout
+from synth._checks import check_plan
 from synth._damage import plan_damage
-from synth._manifest import MANIFEST_NAME, Options, planned_files
+from synth._manifest import MANIFEST_NAME, Manifest, Options, planned_files
+from synth._plan import plan_write
+from synth._truth import truth_files
 from synth.dataset import Dataset
 from synth.spec import Spec
-from synth.write import check_plan, write
+from synth.write import write
 
 __all__ = ["Estimate", "estimate"]
 
@@ -39,28 +42,43 @@ class Estimate:
     pixel_bytes : int
         Of all tiles, uncompressed; exact.
     bytes : int
-        Of all files, as a part of the image took.
+        Of all these files, as a part of the image took.
+    truth_files : int
+        How many there will be beside them, of content "spots": codebook, molecules, nuclei; exact.
+    truth_bytes : int
+        Of all those, as those of the part took.
     seconds : float
-        Of the write, at the speed of that part.
+        Of the write of a whole dataset, at the speed of that part.
     seconds_to_disk : float
         The same, until the disk has all of it. With memory to spare, a write does not wait for
         that.
     free : int
         Bytes that are free where the files are to be.
+    files_there, bytes_there : int
+        Of the files, those that an earlier write of the same has finished.
+    files_deleted, bytes_deleted : int
+        Files of another dataset that will be deleted first.
     """
 
     files: int
     tiles: int
     pixel_bytes: int
     bytes: int
+    truth_files: int
+    truth_bytes: int
     seconds: float
     seconds_to_disk: float
     free: int
+    files_there: int
+    bytes_there: int
+    files_deleted: int
+    bytes_deleted: int
 
     @property
     def fits(self) -> bool:
-        """Whether there is room for it."""
-        return self.bytes <= self.free
+        """Whether there is room for what is not there yet."""
+        wanted = self.bytes + self.truth_bytes - self.bytes_there
+        return self.files_there == self.files or wanted <= self.free + self.bytes_deleted
 
 
 def estimate(
@@ -70,6 +88,7 @@ def estimate(
     *,
     options: Options | None = None,
     damage: Iterable[str] = (),
+    overwrite: bool = False,
     workers: int | None = None,
 ) -> Estimate:
     """Say what a write would take, by writing a small part of the image and deleting it.
@@ -79,7 +98,7 @@ def estimate(
 
     Parameters
     ----------
-    spec, layout, root, damage, workers
+    spec, layout, root, damage, overwrite, workers
         As of :func:`synth.write`.
     options : Options, optional
         The other arguments of :func:`synth.write`.
@@ -88,8 +107,8 @@ def estimate(
     ------
     OSError
         If nothing can be written beside the root.
-    ValueError, MissingExtraError
-        As :func:`synth.write` would.
+    FileExistsError, ValueError, MissingExtraError
+        As :func:`synth.write` would. Whether another writer is at the folder is not asked.
 
     Examples
     --------
@@ -102,8 +121,12 @@ def estimate(
     """
     options = Options() if options is None else options
     files = planned_files(spec, layout)
-    plan_damage(damage, files, spec.seed)
+    manifest = Manifest(spec, layout, options, {}, plan_damage(damage, files, spec.seed))
     check_plan(spec, layout, files, options, workers)
+    plan = plan_write(Path(root), manifest, files, overwrite=overwrite)
+    pending = {path for path, _, _ in plan.pending}
+    there = [record.bytes for path, record in plan.known.items() if path not in pending]
+    deleted = [] if plan.replaced is None else plan.replaced.sizes()
     part = _part(spec, layout)
     place = _existing(Path(root))
     with tempfile.TemporaryDirectory(dir=place, prefix=".synth-estimate-") as folder:
@@ -116,21 +139,47 @@ def estimate(
         _wait_for_disk(written)
         to_disk = time.perf_counter() - start
         sample = sum(record.bytes for record in written.files.values())
+        truth_bytes = _truth_bytes(spec, written)
     share = _pixel_bytes(spec) / _pixel_bytes(part)
     return Estimate(
         files=len(files),
         tiles=sum(len(keys) for _, _, keys in files),
         pixel_bytes=_pixel_bytes(spec),
         bytes=round(sample * share),
+        truth_files=len(truth_files(spec)),
+        truth_bytes=truth_bytes,
         seconds=seconds * share,
         seconds_to_disk=to_disk * share,
         free=shutil.disk_usage(place).free,
+        files_there=len(there),
+        bytes_there=sum(there),
+        files_deleted=len(deleted),
+        bytes_deleted=sum(deleted),
     )
 
 
 def _pixel_bytes(spec: Spec) -> int:
     counts = (len(labels) for labels in (spec.fovs, spec.rounds, spec.chs, spec.zplanes))
     return prod(counts) * prod(spec.tile_shape) * np.dtype(spec.dtype).itemsize
+
+
+def _truth_bytes(spec: Spec, part: Dataset) -> int:
+    """Return the size of what lies beside the images, given that of a part of them."""
+    kinds = {"codebook": 0, "truth": 0, "nuclei": 0}
+    for name in truth_files(part.spec):
+        kinds[name.partition("_")[0].removesuffix(".json")] += (part.root / name).stat().st_size
+    if spec.spots is None:
+        return 0
+    fovs = len(spec.fovs) / len(part.spec.fovs)
+    molecules, its_molecules = (
+        max(1, one.spots.count(prod(one.tile_shape), one.area))
+        for one in (spec, part.spec)
+        if one.spots is not None
+    )
+    pixels = prod(spec.tile_shape) / prod(part.spec.tile_shape)
+    planes = len(spec.zplanes) / len(part.spec.zplanes)
+    tables = kinds["truth"] * fovs * molecules / its_molecules
+    return round(kinds["codebook"] + tables + kinds["nuclei"] * fovs * pixels * planes)
 
 
 def _part(spec: Spec, layout: Layout) -> Spec:
@@ -170,6 +219,6 @@ def _existing(root: Path) -> Path:
 
 
 def _wait_for_disk(dataset: Dataset) -> None:
-    for path in (*dataset.files, MANIFEST_NAME):
+    for path in (*dataset.files, *truth_files(dataset.spec), MANIFEST_NAME):
         with (dataset.root / path).open("rb+") as file:
             os.fsync(file.fileno())

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import threading
 from collections.abc import Mapping
 from dataclasses import replace
@@ -10,7 +12,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from synth._manifest import JOURNAL_NAME, FileRecord, Manifest, records_from, write_whole
+from synth._manifest import JOURNAL_NAME, FileRecord, Manifest, records_from
+from synth._whole import write_whole
 
 __all__ = ["Journal", "read_journal"]
 
@@ -25,23 +28,26 @@ class Journal:
     def __init__(self, root: Path, manifest: Manifest, finished: Mapping[str, FileRecord]) -> None:
         self._path = root / JOURNAL_NAME
         lines = [_line(manifest.header()), *(_entry(*item) for item in finished.items())]
-        write_whole(self._path, "".join(lines))
+        write_whole(self._path, "".join(lines).encode())
         self._file = self._path.open("a", encoding="utf-8", newline="\n")
         self._lock = threading.Lock()
-        self._broken = False
+        self._broken: BaseException | None = None
         self.finished = dict(finished)
 
     def note(self, path: str, record: FileRecord) -> None:
         """Add a finished file. Safe from several threads."""
         with self._lock:
-            if self._broken:
-                raise OSError(f"{self._path} could not be written")
+            if self._broken is not None:
+                code = getattr(self._broken, "errno", None) or errno.EIO
+                message = f"could not be written: {os.strerror(code)}"
+                raise OSError(code, message, str(self._path)) from self._broken
             try:
                 self._file.write(_entry(path, record))
                 self._file.flush()
-            except BaseException:
+            except BaseException as error:
                 # The line may be there in part; whatever followed would be lost with it.
-                self._broken = True
+                self._broken = error
+                error.add_note(f"while noting it in {self._path.name!r}")
                 raise
             self.finished[path] = record
 
@@ -55,7 +61,7 @@ class Journal:
             self._file.close()
         except OSError:
             # A full disk is reported by note(); closing flushes the same bytes in vain.
-            if not self._broken:
+            if self._broken is None:
                 raise
 
     def __enter__(self) -> Journal:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import operator
-import os
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal, NamedTuple
 
+from starfish_fetch.axes import TileKey
 from starfish_fetch.layout import Layout
 from synth._damage import Damage, damages_from, is_sha256
 from synth.spec import Spec
@@ -21,10 +20,10 @@ __all__ = [
     "FileRecord",
     "Manifest",
     "Options",
+    "PlannedFile",
     "planned_files",
     "read_manifest",
     "records_from",
-    "write_whole",
 ]
 
 FORMAT = "starfish_fetch synth dataset"
@@ -32,6 +31,8 @@ VERSION = 2
 """The newest version that is read; written is the oldest that says all there is to say."""
 MANIFEST_NAME = "dataset.json"
 JOURNAL_NAME = "dataset.json.partial"
+PlannedFile = tuple[str, int, tuple[TileKey, ...]]
+"""A file of a dataset: its path, its field of view, its tiles in page order."""
 _FORMATS = ("tiff", "imagej", "npy")
 _COMPRESSIONS = {None: None, "deflate": "deflate", "zlib": "deflate", "lzw": "lzw", "zstd": "zstd"}
 
@@ -250,8 +251,8 @@ def read_manifest(root: Path) -> Manifest:
     return replace(manifest, files=records)
 
 
-def planned_files(spec: Spec, layout: Layout) -> list[tuple[str, int, tuple[Any, ...]]]:
-    """Return each file: its path, its field of view, its tiles in page order."""
+def planned_files(spec: Spec, layout: Layout) -> list[PlannedFile]:
+    """Return each file that a dataset will have."""
     return list(layout.files(spec.extent(spec.fovs[0]), spec.fovs))
 
 
@@ -277,17 +278,6 @@ def records_from(files: Any, where: Path) -> dict[str, FileRecord]:
             raise ValueError(f"{where}: the bytes of {path!r} are {record.bytes!r}, no number")
         records[path] = record
     return records
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a text file such that it is there whole or not at all."""
-    temporary = path.with_name(path.name + ".new")
-    try:
-        temporary.write_text(text, encoding="utf-8", newline="\n")
-        os.replace(temporary, path)
-    finally:
-        with suppress(OSError):
-            temporary.unlink()
 
 
 def _layout_from(fields: Any) -> Layout:

@@ -50,7 +50,7 @@ def write_tiff(
     Parameters
     ----------
     target : Path
-        The file to write.
+        The file to write, which must not be there.
     path : str
         The path that the layout gives it, from which its OME identifier is made.
     spec, layout, options
@@ -102,7 +102,7 @@ def write_tiff(
         {"imagej": True} if imagej else {"ome": ome, "shaped": not (ome or options.linked)}
     )
     with (
-        _PlainFile(io.FileIO(target, "w+")) as file,
+        _PlainFile(io.FileIO(target, "x+")) as file,
         tifffile.TiffWriter(
             file, bigtiff=options.bigtiff, byteorder=options.byteorder, **writer
         ) as tiff,
@@ -141,7 +141,7 @@ def _write_npy(
 ) -> None:
     description = np.lib.format.dtype_to_descr(dtype)
     header = {"descr": description, "fortran_order": False, "shape": shape}
-    with _PlainFile(io.FileIO(target, "w+")) as file:
+    with _PlainFile(io.FileIO(target, "x+")) as file:
         np.lib.format.write_array_header_1_0(file, header)
         _write_planes(file, planes)
 

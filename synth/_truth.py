@@ -5,21 +5,20 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterator
 from functools import partial
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from synth._nuclei import nuclei
 from synth._sample import parameters
+from synth._whole import write_whole
 from synth.molecules import codebook, molecules, target_names
 from synth.spec import Spec
 
-__all__ = ["CODEBOOK_NAME", "check_truth", "truth_files", "truth_problems", "write_truth"]
+__all__ = ["CODEBOOK_NAME", "is_truth", "truth_files", "truth_problems", "write_truth"]
 
 CODEBOOK_NAME = "codebook.json"
 _SPACETX_VERSION = "0.0.0"
@@ -39,32 +38,16 @@ def truth_files(spec: Spec) -> dict[str, Callable[[], bytes]]:
     return {CODEBOOK_NAME: partial(_codebook, spec), **tables, **images}
 
 
-def check_truth(spec: Spec, root: Path, images: Iterable[str], *, begun: bool) -> None:
-    """Refuse what would be overwritten: files of others, and images of these names.
-
-    Raises
-    ------
-    ValueError
-        If the path of an image begins with one of the names.
-    FileExistsError
-        If one of the files is there, with another content, before the write has begun.
-    """
-    taken = {PurePosixPath(path).parts[0].casefold() for path in images}
-    for name, make in truth_files(spec).items():
-        if name in taken:
-            raise ValueError(f"the layout names {name!r}, which is the dataset's own")
-        if not begun and not _is(root / name, make) and (root / name).exists():
-            raise FileExistsError(
-                f"{str(root / name)!r} is in the way: no write of this dataset has made it. "
-                "Choose another folder, or delete the file first"
-            )
+def is_truth(spec: Spec, path: Path) -> bool:
+    """Return whether a file holds what the one of its name should."""
+    return _is(path, truth_files(spec)[path.name])
 
 
 def write_truth(spec: Spec, root: Path, *, only_missing: bool) -> None:
     """Write the files, each whole or not at all."""
     for name, make in truth_files(spec).items():
         if not (only_missing and (root / name).exists()):
-            _write_whole(root / name, make())
+            write_whole(root / name, make())
 
 
 def truth_problems(spec: Spec, root: Path) -> Iterator[tuple[str, int, str]]:
@@ -88,16 +71,6 @@ def _is(path: Path, make: Callable[[], bytes]) -> bool:
         return seen.dtype == wanted.dtype and np.array_equal(seen, wanted)
     except Exception:  # whatever damage makes of an image, tifffile has an exception for it
         return False
-
-
-def _write_whole(path: Path, data: bytes) -> None:
-    temporary = path.with_name(path.name + ".new")
-    try:
-        temporary.write_bytes(data)
-        os.replace(temporary, path)
-    finally:
-        with suppress(OSError):
-            temporary.unlink()
 
 
 def _nuclei(spec: Spec, zplane: int, fov: int) -> bytes:

@@ -2,50 +2,29 @@
 
 from __future__ import annotations
 
+import errno
 import os
-import threading
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
-from importlib import import_module
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Literal
 
-import numpy as np
-
-from starfish_fetch.axes import TileKey
-from starfish_fetch.cpus import available_cpus
-from starfish_fetch.errors import require
 from starfish_fetch.layout import Layout
 from starfish_fetch.progress import progress_bar
-from synth._damage import Damage, left_of, placed, plan_damage
-from synth._journal import Journal, read_journal
-from synth._manifest import (
-    JOURNAL_NAME,
-    MANIFEST_NAME,
-    FileRecord,
-    Manifest,
-    Options,
-    planned_files,
-    read_manifest,
-    write_whole,
-)
-from synth._ome import check_linked
-from synth._tiffs import (
-    IMAGEJ_AXES,
-    IMAGEJ_DTYPES,
-    LARGEST_CLASSIC,
-    digest,
-    write_tiff,
-)
-from synth._truth import check_truth, write_truth
+from synth._checks import check_plan, file_bytes
+from synth._damage import Damage, plan_damage
+from synth._files import write_files
+from synth._journal import Journal
+from synth._lock import locked
+from synth._manifest import JOURNAL_NAME, MANIFEST_NAME, Manifest, Options, planned_files
+from synth._plan import Plan, plan_write
+from synth._truth import write_truth
+from synth._whole import write_whole
 from synth.dataset import Dataset
 from synth.spec import Spec
 
-__all__ = ["check_plan", "write"]
-
-_File = tuple[str, int, tuple[TileKey, ...]]
+__all__ = ["write"]
 
 
 def write(
@@ -63,6 +42,7 @@ def write(
     predictor: bool = False,
     linked: bool = False,
     damage: Iterable[str] = (),
+    overwrite: bool = False,
     workers: int | None = None,
     progress: bool = False,
 ) -> Dataset:
@@ -71,9 +51,14 @@ def write(
     The truth is a table of :func:`synth.molecules` for each field of view (``truth_fov0.csv``)
     and the codebook (``codebook.json``, which ``starfish.Codebook.open_json`` reads).
 
-    Files appear whole or not at all. If the write is interrupted, the same call writes what is
-    missing; on a complete dataset it writes again only what was deleted. The same call gives the
-    same bytes, with any number of workers.
+    Files appear whole or not at all. If the write is interrupted, killed or short of disk, the
+    same call writes what is missing; on a complete dataset it writes again only what was deleted.
+    The same call gives the same bytes, with any number of workers.
+
+    A folder has one writer at a time, where its file system knows locks (NFS does not lock
+    folders). The write does not wait until the disk has all of it: if the machine itself loses
+    power, a file may be there in part. The same call writes such a file again if the write was
+    unfinished and the size is wrong; :meth:`Dataset.verify` finds every other.
 
     Parameters
     ----------
@@ -109,6 +94,11 @@ def write(
         Known-bad data: one file is left out, one loses the second half of its bytes, two get each
         other's name. The spec's seed selects the files, each at most once, and ``dataset.json``
         names them.
+    overwrite : bool, optional
+        Delete another dataset that the folder holds, complete or not: the files that it names, and
+        the folders that are empty then. What is of no dataset stays, and is refused where it is in
+        the way; all is checked before anything is deleted. The same dataset is not written again,
+        nor is one deleted whose description cannot be read.
     workers : int, optional
         Files written at the same time; default: as many as the process may use CPUs, at most 4.
         Peak memory is below 4 tiles for each, and 100 MB, whatever the size of the image.
@@ -123,11 +113,15 @@ def write(
     Raises
     ------
     FileExistsError
-        If the folder holds another dataset, or a file that is not of this one; nothing is touched.
+        If the folder holds another dataset and overwrite is not given, or if a file that is of no
+        dataset is in the way, or a link to a folder; nothing is touched.
+    BlockingIOError
+        If another writer is at the folder.
     OSError
         If a file cannot be written; a note names it, its field of view and what to do.
     ValueError
-        If an argument is not allowed, or the layout maps two files to one path.
+        If an argument is not allowed, the layout maps two files to one path, or the
+        ``dataset.json`` that is there cannot be read.
     MissingExtraError
         If the compression needs imagecodecs, or the progress bar rich.
 
@@ -153,257 +147,74 @@ def write(
         predictor,
         linked,
     )
+    if not isinstance(overwrite, bool):
+        raise TypeError(f"overwrite must be True or False; got {overwrite!r}")
     files = planned_files(spec, layout)
     workers = check_plan(spec, layout, files, options, workers)
     manifest = Manifest(spec, layout, options, {}, plan_damage(damage, files, spec.seed))
-    total = len(files) * _file_bytes(spec, files)
+    total = len(files) * file_bytes(spec, files)
     with progress_bar(progress, "writing", total, in_bytes=True) as advance:
-        return _write(root, manifest, files, workers, advance)
+        with _resumable(root):
+            root.mkdir(parents=True, exist_ok=True)
+        with locked(root):
+            plan = plan_write(root, manifest, files, overwrite=overwrite)
+            with _resumable(root):
+                return _write(plan, workers, advance)
 
 
-def _write(
-    root: Path,
-    manifest: Manifest,
-    files: list[_File],
-    workers: int,
-    advance: Callable[[int], None],
-) -> Dataset:
-    complete = read_manifest(root) if (root / MANIFEST_NAME).exists() else None
-    journal = read_journal(root)
-    known = _noted(root, manifest, complete, journal)
-    target = _Targets(root, manifest)
-    pending = [file for file in files if not target.is_there(file[0], known.get(file[0]))]
-    if complete is not None:
-        # Finding what was changed since is for Dataset.verify; nothing there is overwritten.
-        pending = [file for file in files if not target.exists(file[0])]
-        if not pending:
-            write_truth(manifest.spec, root, only_missing=True)
-            (root / JOURNAL_NAME).unlink(missing_ok=True)
-            return Dataset(root, complete)
-    begun = complete is not None or journal is not None
-    _refuse_strangers(target, pending, known, begun=begun)
-    check_truth(manifest.spec, root, (path for path, _, _ in files), begun=begun)
-    advance((len(files) - len(pending)) * _file_bytes(manifest.spec, files))
-    missing = {path for path, _, _ in pending}
-    finished = {path: record for path, record in known.items() if path not in missing}
+@contextmanager
+def _resumable(root: Path) -> Iterator[None]:
     try:
-        root.mkdir(parents=True, exist_ok=True)
-        with Journal(root, manifest, finished) as notes:
-            _write_files(target, pending, notes, workers, advance)
-            write_truth(manifest.spec, root, only_missing=complete is not None)
-            records = {path: notes.finished[path] for path, _, _ in files}
-            damage = tuple(target.done(one) for one in manifest.damage)
-            manifest = replace(manifest, files=records, damage=damage)
-            write_whole(root / MANIFEST_NAME, manifest.text())
-            notes.remove()
-    except OSError as error:
+        yield
+    except (OSError, KeyboardInterrupt) as error:
+        full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
         error.add_note(
             f"while writing the dataset in {str(root)!r}; what is finished is kept, and the same "
-            "call of synth.write writes the rest"
+            "call of synth.write writes the rest" + (", once there is room" if full else "")
         )
+        raise
+
+
+def _write(plan: Plan, workers: int, advance: Callable[[int], None]) -> Dataset:
+    targets, manifest, complete = plan.targets, plan.targets.manifest, plan.complete
+    root = targets.root
+    if plan.begun:
+        _clean(plan)
+    if complete is not None and plan.nothing_to_do:
+        if plan.begun:
+            (root / JOURNAL_NAME).unlink()
+        return Dataset(root, complete)
+    if plan.replaced is not None:
+        plan.replaced.remove()
+    written = len(plan.files) - len(plan.pending)
+    advance(written * file_bytes(manifest.spec, plan.files))
+    try:
+        # A file stays noted while it is written again; else it would be a stranger to the next.
+        with Journal(root, manifest, plan.known) as journal:
+            write_files(targets, plan.pending, journal, workers, advance)
+            write_truth(manifest.spec, root, only_missing=complete is not None)
+            records = {path: journal.finished[path] for path, _, _ in plan.files}
+            manifest = replace(manifest, files=records, damage=_damage_done(plan))
+            write_whole(root / MANIFEST_NAME, manifest.text().encode())
+            journal.remove()
+    except BaseException:
+        _clean(plan)  # an interrupt may come before a file is cleaned up where it is written
         raise
     return Dataset(root, manifest)
 
 
-def _noted(
-    root: Path, manifest: Manifest, complete: Manifest | None, journal: Manifest | None
-) -> dict[str, FileRecord]:
-    """Return the files that an earlier write has noted, if it was to write the same."""
-    known: dict[str, FileRecord] = {}
-    for name, other in ((MANIFEST_NAME, complete), (JOURNAL_NAME, journal)):
-        if other is not None and (differences := manifest.differences(other)):
-            raise FileExistsError(
-                f"{str(root / name)!r} is of another dataset: {'; '.join(differences)}. Choose "
-                "another folder, or delete that dataset first"
-            )
-        known |= other.files if other is not None else {}
-    return known
+def _damage_done(plan: Plan) -> tuple[Damage, ...]:
+    """Return the damage; that of a file which was not written now is as it was noted."""
+    planned = plan.targets.manifest.damage
+    noted = planned if plan.complete is None else plan.complete.damage
+    written = {path for path, _, _ in plan.pending}
+    return tuple(
+        before if before.sha256 and written.isdisjoint(before.paths) else plan.targets.done(one)
+        for one, before in zip(planned, noted, strict=True)
+    )
 
 
-class _Targets:
-    """Where the content of each file goes, which damage may have changed."""
-
-    def __init__(self, root: Path, manifest: Manifest) -> None:
-        self.root = root
-        self.manifest = manifest
-        self._placed = placed(manifest.damage)
-
-    def of(self, path: str) -> Path | None:
-        """Return the final place of a file's content; None if it has none."""
-        place = self._placed.get(path, path)
-        return None if place is None else self.root / place
-
-    def done(self, damage: Damage) -> Damage:
-        """Return damage that was done, with the digest of what is left of a truncated file."""
-        if damage.kind != "truncated":
-            return damage
-        return damage._replace(sha256=digest(self.root / damage.paths[0]).sha256)
-
-    def exists(self, path: str) -> bool:
-        """Return whether there is a file, or is to be none."""
-        place = self.of(path)
-        return place is None or place.exists()
-
-    def is_there(self, path: str, record: FileRecord | None) -> bool:
-        """Return whether a file was noted and has its size."""
-        place = self.of(path)
-        if record is None or place is None:
-            return record is not None
-        # Of a file that the journal notes, a crash of the machine may have left but a part.
-        with suppress(FileNotFoundError, NotADirectoryError):
-            return place.stat().st_size == left_of(path, record, self.manifest.damage)
-        return False
-
-
-def _refuse_strangers(
-    targets: _Targets, pending: list[_File], known: dict[str, FileRecord], *, begun: bool
-) -> None:
-    for path, _, _ in pending:
-        place = targets.of(path) or targets.root / path
-        candidates = [] if path in known else [place]
-        if not begun:  # else it is what a killed write has left
-            candidates.append(_temporary(targets.root / path))
-        for target in candidates:
-            if target.exists() or target.is_symlink():
-                raise FileExistsError(
-                    f"{str(target)!r} is in the way: no write of this dataset has noted it. "
-                    "Choose another folder, or delete the file first"
-                )
-
-
-def _temporary(target: Path) -> Path:
-    return target.with_name(target.name + ".partial")
-
-
-def _write_files(
-    targets: _Targets,
-    files: list[_File],
-    journal: Journal,
-    workers: int,
-    advance: Callable[[int], None],
-) -> None:
-    stop = threading.Event()
-
-    def each_plane(count: int) -> None:
-        if stop.is_set():
-            raise InterruptedError("another file could not be written")
-        advance(count)
-
-    def write_one(file: _File) -> None:
-        _write_file(targets, file, journal, each_plane)
-
-    if workers == 1 or len(files) < 2:
-        for file in files:
-            write_one(file)
-        return
-    with ThreadPoolExecutor(workers, "synth.write") as pool:
-        try:
-            jobs = [pool.submit(write_one, file) for file in files]
-            for job in as_completed(jobs):
-                job.result()
-        except BaseException:
-            stop.set()
-            pool.shutdown(wait=True, cancel_futures=True)
-            raise
-
-
-def _write_file(
-    targets: _Targets,
-    file: _File,
-    journal: Journal,
-    each_plane: Callable[[int], None],
-) -> None:
-    path, fov, keys = file
-    temporary, target = _temporary(targets.root / path), targets.of(path)
-    manifest = targets.manifest
-    spec, layout, options = manifest.spec, manifest.layout, manifest.options
-    try:
-        for folder in {temporary.parent, (target or temporary).parent}:
-            folder.mkdir(parents=True, exist_ok=True)
-        write_tiff(temporary, path, spec, layout, options, fov, keys, each_plane)
-        record = digest(temporary)
-        journal.note(path, record)
-        if target is not None:
-            if (left := left_of(path, record, manifest.damage)) < record.bytes:
-                os.truncate(temporary, left)
-            os.replace(temporary, target)
-    except Exception as error:
-        error.add_note(f"while writing {path!r} (fov={fov}, {len(keys)} tiles)")
-        raise
-    finally:
+def _clean(plan: Plan) -> None:
+    for path in plan.unfinished():
         with suppress(OSError):
-            temporary.unlink()
-
-
-def check_plan(
-    spec: Spec, layout: Layout, files: list[_File], options: Options, workers: int | None
-) -> int:
-    """Refuse what cannot be written; return the number of workers."""
-    count = _workers(workers)
-    _check(spec, files, options)
-    if options.predictor and np.dtype(spec.dtype).name in ("int64", "uint64"):
-        raise ValueError(f"predictor=True is not for {spec.dtype}: TIFF has none for it")
-    if options.format == "imagej":
-        _check_imagej(spec, layout)
-    if options.format == "npy" and not layout.template.endswith(".npy"):
-        raise ValueError(
-            f"format 'npy' needs a layout that names its files so; got {layout.template!r}: end "
-            "the template in .npy, or use a preset such as Layout.per_round('.npy')"
-        )
-    if options.linked:
-        check_linked(spec, files)
-    _require_codec(spec, options)
-    return count
-
-
-def _check_imagej(spec: Spec, layout: Layout) -> None:
-    if spec.dtype not in IMAGEJ_DTYPES:
-        allowed = ", ".join(IMAGEJ_DTYPES)
-        raise ValueError(f"ImageJ has no dtype {spec.dtype!r}; allowed are {allowed}")
-    wanted = tuple(axis for axis in IMAGEJ_AXES if axis in layout.inner)
-    if wanted != layout.inner:
-        given, order = (", ".join(map(str, axes)) for axes in (layout.inner, wanted))
-        raise ValueError(
-            f"in an ImageJ hyperstack c runs fastest and r slowest: inner must be {order}; the "
-            f"layout has {given}"
-        )
-
-
-def _check(spec: Spec, files: list[_File], options: Options) -> None:
-    for path, _, _ in files:
-        first = PurePosixPath(path).parts[0].casefold()
-        if first.startswith(MANIFEST_NAME):
-            raise ValueError(f"the layout names {path!r}; {MANIFEST_NAME!r} is the dataset's own")
-    count = _file_bytes(spec, files)
-    if count > LARGEST_CLASSIC and not options.bigtiff and options.format != "npy":
-        raise ValueError(
-            f"each file holds {count} bytes of pixels, more than a classic TIFF can: pass "
-            "bigtiff=True, or choose a layout with more files"
-        )
-
-
-def _file_bytes(spec: Spec, files: list[_File]) -> int:
-    """Return how many bytes of pixels each file has; they all have as many."""
-    rows, columns = spec.tile_shape
-    return len(files[0][2]) * rows * columns * np.dtype(spec.dtype).itemsize
-
-
-def _require_codec(spec: Spec, options: Options) -> None:
-    floats = options.predictor and np.dtype(spec.dtype).kind == "f"
-    if options.compression in ("lzw", "zstd") or floats:
-        try:
-            import_module("imagecodecs")
-        except ImportError as error:
-            raise require(
-                "imagecodecs",
-                "codecs",
-                f"synth.write(compression={options.compression!r}, predictor={options.predictor})",
-            ) from error
-
-
-def _workers(given: int | None) -> int:
-    if given is None:
-        return min(4, available_cpus())
-    if isinstance(given, bool) or not isinstance(given, int) or given < 1:
-        raise ValueError(f"workers must be an int of at least 1; got {given!r}")
-    return given
+            path.unlink()

@@ -81,7 +81,7 @@ def test_nothing_is_left_of_an_estimate_that_fails(tmp_path, monkeypatch):
     def fails(*arguments):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(importlib.import_module("synth.write"), "write_tiff", fails)
+    monkeypatch.setattr(importlib.import_module("synth._files"), "write_tiff", fails)
     with pytest.raises(OSError, match="No space left"):
         estimate(Spec(1, 1, 1, (8, 8)), Layout.per_tile(), tmp_path / "new")
     assert not list(tmp_path.iterdir())

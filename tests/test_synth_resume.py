@@ -15,7 +15,7 @@ from starfish_fetch.layout import Layout
 from synth import Spec, write
 
 tiffs = importlib.import_module("synth._tiffs")
-write_module = importlib.import_module("synth.write")
+files_module = importlib.import_module("synth._files")
 
 FILES = 4
 
@@ -60,8 +60,8 @@ def test_a_write_that_crashed_anywhere_is_resumed(tmp_path, written, number, whe
     images = number + (when == "after") - 1
     assert len(whole) == max(0, images)
     calls = []
-    real = write_module.write_tiff
-    monkeypatch.setattr(write_module, "write_tiff", lambda *args: (calls.append(1), real(*args)))
+    real = files_module.write_tiff
+    monkeypatch.setattr(files_module, "write_tiff", lambda *args: (calls.append(1), real(*args)))
     write(SPEC, per_round(), tmp_path)
     assert contents(tmp_path) == written
     assert len(calls) == FILES - min(FILES, max(0, images))
@@ -132,7 +132,7 @@ def test_an_error_ends_the_files_that_other_workers_are_at(tmp_path, monkeypatch
     begun, told, made = threading.Event(), threading.Event(), []
     real = tiffs.tile
 
-    class Pool(write_module.ThreadPoolExecutor):
+    class Pool(files_module.ThreadPoolExecutor):
         def shutdown(self, *args, **kwargs):
             told.set()
             super().shutdown(*args, **kwargs)
@@ -147,7 +147,7 @@ def test_an_error_ends_the_files_that_other_workers_are_at(tmp_path, monkeypatch
         return real(spec, fov, r, c, z)
 
     monkeypatch.setattr(tiffs, "tile", tile)
-    monkeypatch.setattr(write_module, "ThreadPoolExecutor", Pool)
+    monkeypatch.setattr(files_module, "ThreadPoolExecutor", Pool)
     with pytest.raises(OSError, match="Input/output error") as caught:
         write(spec, Layout.per_round(), tmp_path, workers=2)
     assert "while writing 'fov0_r0.tiff' (fov=0, 9 tiles)" in caught.value.__notes__

@@ -91,7 +91,7 @@ def test_an_interrupted_write_goes_on(tmp_path, monkeypatch, written, planes):
 
 @pytest.mark.parametrize("whole", [0, 1, 2, 3])
 def test_a_write_that_ends_amid_the_truth_goes_on(tmp_path, monkeypatch, written, whole):
-    real, left = truth_module._write_whole, iter(range(whole))
+    real, left = truth_module.write_whole, iter(range(whole))
 
     def write_whole(path, data):
         if next(left, None) is None:
@@ -99,7 +99,7 @@ def test_a_write_that_ends_amid_the_truth_goes_on(tmp_path, monkeypatch, written
             raise KeyboardInterrupt
         real(path, data)
 
-    monkeypatch.setattr(truth_module, "_write_whole", write_whole)
+    monkeypatch.setattr(truth_module, "write_whole", write_whole)
     if whole < 3:
         with pytest.raises(KeyboardInterrupt):
             write(tmp_path)

@@ -19,7 +19,8 @@ from synth import Dataset, Spec, write
 from synth.spec import DTYPES
 
 tiffs = importlib.import_module("synth._tiffs")
-write_module = importlib.import_module("synth.write")
+checks = importlib.import_module("synth._checks")
+files_module = importlib.import_module("synth._files")
 
 SPEC = Spec(rounds=[4, 1], chs=[0, 2], zplanes=[-1, 0, 7], tile_shape=(6, 5), fovs=[0, 3])
 FILES = 4
@@ -140,7 +141,7 @@ def test_digests_are_those_of_the_files(written):
 def test_a_complete_dataset_is_returned_as_it_is(tmp_path, written, monkeypatch):
     first = write(SPEC, per_round(), tmp_path)
     (tmp_path / "fov_0" / "r01.tiff").write_bytes(b"changed since")
-    monkeypatch.setattr(write_module, "write_tiff", None)
+    monkeypatch.setattr(files_module, "write_tiff", None)
     monkeypatch.setattr(os, "replace", None)
     assert write(SPEC, per_round(), tmp_path) == first
     assert contents(tmp_path) == {**written, "fov_0/r01.tiff": b"changed since"}
@@ -174,9 +175,8 @@ def break_after(monkeypatch, planes, error):
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path):
     (tmp_path / "fov_0").write_bytes(b"a file where a folder should be")
-    with pytest.raises(OSError, match="fov_0") as caught:
+    with pytest.raises(FileExistsError, match="fov_0' is in the way"):
         write(SPEC, per_round(), tmp_path, workers=1)
-    assert "while writing 'fov_0/r01.tiff' (fov=0, 6 tiles)" in caught.value.__notes__
     assert contents(tmp_path) == {"fov_0": b"a file where a folder should be"}
 
 
@@ -324,12 +324,12 @@ def test_one_plane_is_in_memory_at_a_time(tmp_path, monkeypatch):
 
 def test_the_default_number_of_workers_is_that_of_the_cpus_up_to_four(monkeypatch):
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(3)), raising=False)
-    assert write_module._workers(None) == 3
+    assert checks._workers(None) == 3
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(64)))
-    assert write_module._workers(None) == 4
+    assert checks._workers(None) == 4
     monkeypatch.delattr(os, "sched_getaffinity")
     monkeypatch.setattr(os, "cpu_count", lambda: None)
-    assert write_module._workers(None) == 1
+    assert checks._workers(None) == 1
 
 
 def test_a_string_is_a_path_and_the_folder_need_not_exist(tmp_path):

@@ -56,9 +56,9 @@ class Group(click.Group):
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
         except TerminatedError as error:
-            raise TerminatedFailure("terminated") from error
+            raise TerminatedFailure(_with_notes("terminated", error)) from error
         except KeyboardInterrupt as error:
-            raise InterruptedFailure("interrupted") from error
+            raise InterruptedFailure(_with_notes("interrupted", error)) from error
         except Exception as error:
             if isinstance(error, OSError) and error.errno == errno.EPIPE:
                 raise  # click ends quietly when nobody reads the output any more
@@ -126,7 +126,11 @@ def one_line(error: BaseException) -> str:
     >>> one_line(KeyError("r9"))
     "KeyError: 'r9'"
     """
-    return _joined([_text(error), *getattr(error, "__notes__", ())])
+    return _with_notes(_text(error), error)
+
+
+def _with_notes(text: str, error: BaseException) -> str:
+    return _joined([text, *getattr(error, "__notes__", ())])
 
 
 def _text(error: BaseException) -> str:

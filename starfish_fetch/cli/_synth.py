@@ -106,11 +106,17 @@ def synth(ctx: click.Context) -> None:
     help="Known-bad data: missing, truncated, swapped, with commas between them, each as often as "
     "it is to be done; dataset.json says to which files.",
 )
+@click.option(
+    "--overwrite",
+    is_flag=True,
+    help="Delete another dataset that ROOT holds: its files, and none that are of no dataset.",
+)
 @click.option("--workers", type=click.IntRange(min=1), help="Files written at the same time.")
 @click.option(
     "--dry-run",
     is_flag=True,
-    help="Write nothing; say how many files and bytes it would be, and how long it would take.",
+    help="Write and delete nothing; say how many files and bytes it would be, how long it would "
+    "take, and whether it would be refused.",
 )
 @json_option
 @click.pass_context
@@ -130,6 +136,7 @@ def write(
     predictor: bool,
     linked: bool,
     damage: tuple[str, ...],
+    overwrite: bool,
     workers: int | None,
     dry_run: bool,
     as_json: bool,
@@ -143,8 +150,8 @@ def write(
     """Write a 5-D image into the folder ROOT, as TIFF files in any layout.
 
     Files appear whole or not at all; after an interruption, the same command writes what is
-    missing. Content spots comes with its truth: codebook.json, and the molecules of each field of
-    view in truth_fov0.csv and so on.
+    missing. Another dataset in ROOT is left alone without --overwrite. Content spots comes with
+    its truth: codebook.json, and the molecules of each field of view in truth_fov0.csv and so on.
     """
     import synth
 
@@ -169,13 +176,19 @@ def write(
     if dry_run:
         with asked():
             expected = synth.estimate(
-                spec, cut, root, options=synth.Options(**options), damage=damage, workers=workers
+                spec,
+                cut,
+                root,
+                options=synth.Options(**options),
+                damage=damage,
+                overwrite=overwrite,
+                workers=workers,
             )
         _report_estimate(root, expected, as_json)
         ctx.exit(0 if expected.fits else 1)
     with asked():
         paths = [path for path, _, _ in cut.files(spec.extent(spec.fovs[0]), spec.fovs)]
-    there = sum((root / path).exists() for path in paths)
+    before = {path: _changed(root / path) for path in paths}
     start = time.perf_counter()
     with asked():
         dataset = synth.write(
@@ -184,10 +197,20 @@ def write(
             root,
             **options,
             damage=damage,
+            overwrite=overwrite,
             workers=workers,
             progress=wants_progress(),
         )
+    there = sum(when is not None and when == _changed(root / path) for path, when in before.items())
     _report_write(dataset, there, time.perf_counter() - start, as_json)
+
+
+def _changed(path: Path) -> int | None:
+    """Return when a file was last changed; None if there is none."""
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return None
 
 
 def _report_estimate(root: Path, expected: Estimate, as_json: bool) -> None:
@@ -199,6 +222,17 @@ def _report_estimate(root: Path, expected: Estimate, as_json: bool) -> None:
         f"{root}: {expected.files} files, {expected.tiles} tiles, about "
         f"{in_units(expected.bytes)}; nothing is written"
     )
+    if expected.truth_files:
+        truth = in_units(expected.truth_bytes)
+        click.echo(f"beside them {expected.truth_files} files of the truth, about {truth}")
+    if expected.files_there:
+        click.echo(f"{expected.files_there} of the files are there: they are not written again")
+    if expected.files_deleted:
+        deleted = in_units(expected.bytes_deleted)
+        click.echo(
+            f"another dataset is there: its {expected.files_deleted} files, {deleted}, "
+            "will be deleted first"
+        )
     unit, per_second = of_seconds([expected.seconds_to_disk])
     seconds, to_disk = (
         f"{short(value * per_second)} {unit}"
