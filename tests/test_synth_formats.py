@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
+import io
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -146,6 +149,74 @@ def test_bioio_opens_any_of_the_linked_files_as_the_whole_image(tmp_path, layout
         assert np.array_equal(image.data, expected_of(dataset, fov))
         assert list(image.channel_names) == ["ch 0", "ch 5"]
         assert tuple(image.physical_pixel_sizes) == (2.0, 0.5, 0.25)
+
+
+def labels_of(keys):
+    return [list(dict.fromkeys(labels)) for labels in zip(*keys, strict=True)]
+
+
+@pytest.mark.parametrize(("layout", "_"), LINKED, ids=str)
+@pytest.mark.parametrize("byteorder", ["<", ">"])
+def test_a_file_alone_names_its_axes_channels_and_sizes(tmp_path, byteorder, layout, _):
+    write(SPEC, layout, tmp_path, byteorder=byteorder)
+    for path, _, keys in layout.files(SPEC.extent(0), SPEC.fovs):
+        rounds, chs, zplanes = labels_of(keys)
+        with tifffile.TiffFile(tmp_path / path) as file:
+            letters = "".join({"r": "T", "c": "C", "z": "Z"}[axis] for axis in layout.inner)
+            assert file.series[0].axes == letters + "YX"
+            pixels = tifffile.xml2dict(file.ome_metadata)["OME"]["Image"]["Pixels"]
+        assert [pixels[f"Size{letter}"] for letter in "TCZ"] == [*map(len, (rounds, chs, zplanes))]
+        channels = pixels["Channel"]
+        channels = channels if isinstance(channels, (list, tuple)) else [channels]
+        assert [channel["Name"] for channel in channels] == [f"ch {ch}" for ch in chs]
+        assert [pixels[f"PhysicalSize{letter}"] for letter in "ZYX"] == [2.0, 0.5, 0.25]
+
+
+@pytest.mark.filterwarnings("default")
+@pytest.mark.parametrize(("layout", "_"), LINKED, ids=str)
+def test_bioio_opens_a_file_alone_as_what_it_holds(tmp_path, layout, _):
+    bioio, reader = pytest.importorskip("bioio"), pytest.importorskip("bioio_ome_tiff")
+    dataset = write(SPEC, layout, tmp_path)
+    for path, fov, keys in layout.files(SPEC.extent(0), SPEC.fovs):
+        image = bioio.BioImage(tmp_path / path, reader=reader.Reader)
+        rounds, chs, zplanes = labels_of(keys)
+        right = [[[dataset.tile(r, c, z, fov) for z in zplanes] for c in chs] for r in rounds]
+        assert image.dims.order == "TCZYX"
+        assert np.array_equal(image.data, right)
+        assert list(image.channel_names) == [f"ch {ch}" for ch in chs]
+        assert tuple(image.physical_pixel_sizes) == (2.0, 0.5, 0.25)
+
+
+@pytest.mark.parametrize("voxel_size", [(1.0, 0.325, 0.108), (1.0, 1e-9, 1e9)])
+def test_plain_files_say_how_wide_pixels_are(tmp_path, voxel_size):
+    spec = Spec(1, 1, 1, (8, 8), voxel_size=voxel_size)
+    write(spec, Layout.per_tile(), tmp_path, ome=False)
+    with tifffile.TiffFile(tmp_path / "fov0_r0_c0_z0.tiff") as file:
+        assert file.pages[0].resolutionunit == tifffile.RESUNIT.CENTIMETER
+        resolution = file.pages[0].resolution
+    # A tag says no more than 2**32 - 1 pixels per centimetre.
+    sizes = [max(size, 1e4 / (2**32 - 1)) for size in voxel_size[:0:-1]]
+    assert [1e4 / value for value in resolution] == pytest.approx(sizes)
+
+
+@pytest.fixture(scope="module")
+def ome_schema():
+    xmlschema = pytest.importorskip("xmlschema")
+    ome_types = importlib.util.find_spec("ome_types")  # of which only the schema is wanted
+    if ome_types is None:
+        pytest.skip("needs ome-types")
+    [place] = ome_types.submodule_search_locations
+    return xmlschema.XMLSchema(Path(place) / "ome-2016-06.xsd", allow="local")
+
+
+@pytest.mark.parametrize("linked", [False, True])
+@pytest.mark.parametrize(("layout", "_"), LINKED, ids=str)
+def test_descriptions_are_valid_by_the_schema_of_ome(tmp_path, ome_schema, layout, _, linked):
+    dataset = write(SPEC, layout, tmp_path, linked=linked)
+    for path in dataset.files:
+        with tifffile.TiffFile(tmp_path / path) as file:
+            # As bytes, in which the declaration of the encoding is true.
+            ome_schema.validate(io.BytesIO(file.pages[0].tags["ImageDescription"].value.encode()))
 
 
 NPY = [getattr(Layout, name)(".npy") for name in (
