@@ -55,12 +55,13 @@ def _file_locked(root: Path) -> Iterator[None]:
     path = root / f"{MANIFEST_NAME}.lock"
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT)
     try:
-        try:
-            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-        except PermissionError:
-            raise _busy(root) from None
-        except OSError:
-            pass
+        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+    except PermissionError:
+        os.close(descriptor)
+        raise _busy(root) from None
+    except OSError:
+        pass
+    try:
         yield
     finally:
         os.close(descriptor)
