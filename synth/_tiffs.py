@@ -81,7 +81,7 @@ def write_tiff(
 
     imagej = options.format == "imagej"
     ome = options.ome and spec.dtype in OME_DTYPES and not imagej
-    letters = [OME_LETTERS[axis] if ome or imagej else str(axis).upper() for axis in layout.inner]
+    letters = [OME_LETTERS[axis] for axis in layout.inner]
     metadata: dict[str, Any] = {"axes": "".join(letters) + "YX"}
     described: dict[str, Any] = {"metadata": metadata}
     size_z, size_y, size_x = spec.voxel_size

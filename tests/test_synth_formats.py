@@ -151,6 +151,27 @@ def test_bioio_opens_any_of_the_linked_files_as_the_whole_image(tmp_path, layout
         assert tuple(image.physical_pixel_sizes) == (2.0, 0.5, 0.25)
 
 
+@pytest.mark.filterwarnings("default")
+@pytest.mark.parametrize("options", [{"ome": False}, {"format": "imagej"}], ids=str)
+def test_bioio_opens_files_without_ome_as_what_they_hold(tmp_path, options):
+    bioio, reader = pytest.importorskip("bioio"), pytest.importorskip("bioio_tifffile")
+    dataset = write(SPEC, Layout("f{fov}.tif", inner="rzc"), tmp_path, **options)
+    for fov in SPEC.fovs:
+        image = bioio.BioImage(tmp_path / f"f{fov}.tif", reader=reader.Reader)
+        assert image.dims.order == "TCZYX"
+        assert np.array_equal(image.data, expected_of(dataset, fov))
+        size_z = 2.0 if "format" in options else None
+        assert tuple(image.physical_pixel_sizes) == (size_z, 0.5, 0.25)
+
+
+@pytest.mark.parametrize("layout", [Layout.per_tile(), Layout("{fov}.tif", inner="czr")], ids=str)
+def test_plain_files_name_their_axes_too(tmp_path, layout):
+    dataset = write(SPEC, layout, tmp_path, ome=False)
+    for path in dataset.files:
+        with tifffile.TiffFile(tmp_path / path) as file:
+            assert file.series[0].axes == ("CZTYX" if layout.inner else "YX")
+
+
 def labels_of(keys):
     return [list(dict.fromkeys(labels)) for labels in zip(*keys, strict=True)]
 
