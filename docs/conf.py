@@ -25,7 +25,7 @@ extensions = [
 ]
 exclude_patterns = ["_build", "gallery"]
 templates_path = ["_templates"]
-default_role = None
+smartquotes = False  # "--like" is an option, not a dash
 highlight_language = "python"
 myst_heading_anchors = 3
 
@@ -37,8 +37,8 @@ autodoc_class_signature = "mixed"
 autosummary_generate = True
 numpydoc_show_class_members = False
 numpydoc_class_members_toctree = False
-python_maximum_signature_line_length = 88
 add_module_names = False
+toc_object_entries_show_parents = "hide"
 
 # References must resolve. What is not ours is not linked: a build needs no network.
 nitpicky = True
@@ -74,6 +74,7 @@ html_theme = "pydata_sphinx_theme"
 html_title = "starfish_fetch"
 html_favicon = "_static/favicon.svg"
 html_static_path = ["_static"]
+html_extra_path = ["reference/generated/site"]
 html_css_files = ["site.css"]
 html_show_sourcelink = False
 html_copy_source = False

@@ -5,10 +5,12 @@ CONTRIBUTING.md has the command that builds it.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import pytest
@@ -29,6 +31,7 @@ MAIN_PAGES = (
     "reference/checks.html",
     "reference/cli.html",
     "reference/contract.html",
+    "reference/json.html",
     "reference/layouts.html",
     "reference/generated/starfish_fetch.ImageStack.html",
     "reference/generated/starfish_fetch.LoadProfile.html",
@@ -109,6 +112,46 @@ def test_the_example_on_the_home_page_runs(tmp_path, monkeypatch):
     exec(re.sub("(?m)^   ", "", code), names)
     assert names["pixels"].shape == (4, 3, 5, 512, 512)
     np.testing.assert_array_equal(names["pixels"][3, 2, 1], to_float32(data.tile(3, 2, 1)))
+
+
+def test_the_schemas_are_those_of_what_is_written(site, tmp_path):
+    jsonschema = pytest.importorskip("jsonschema")
+    import synth
+    from starfish_fetch import Layout, compare, profile_orders
+    from starfish_fetch.testing import check_fetcher
+
+    spec = synth.Spec(2, 2, 2, (32, 32), content="spots")
+    data = synth.write(
+        spec, Layout.per_round_ch(), tmp_path, tiff_tile=(16, 16), damage=["swapped", "truncated"]
+    )
+    plain = synth.write(synth.Spec(2, 2, 2, (32, 32)), Layout.per_round(), tmp_path / "plain")
+    profile = profile_orders(plain.fetcher, plain.extent(), repeat=1)
+    documents = {
+        "check-1": [
+            check_fetcher(one.fetcher, one.extent(), one.tile).to_json() for one in (data, plain)
+        ],
+        "profile-1": [profile.to_json()],
+        "comparison-1": [compare(profile, profile).to_json()],
+        "dataset": [(one.root / "dataset.json").read_text("utf-8") for one in (data, plain)],
+    }
+    assert {path.stem for path in (site / "schemas").iterdir()} == set(documents)
+    for name, texts in documents.items():
+        schema = json.loads((site / "schemas" / f"{name}.json").read_text("utf-8"))
+        jsonschema.Draft202012Validator.check_schema(schema)
+        for text in texts:
+            written = json.loads(text)
+            jsonschema.validate(written, schema)
+            assert_no_field_is_missing(written, schema, name)
+
+
+def assert_no_field_is_missing(written: Any, schema: dict[str, Any], place: str) -> None:
+    if isinstance(written, dict) and "properties" in schema:
+        for name, value in written.items():
+            assert name in schema["properties"], f"{place}.{name}"
+            assert_no_field_is_missing(value, schema["properties"][name], f"{place}.{name}")
+    elif isinstance(written, list):
+        for value in written:
+            assert_no_field_is_missing(value, schema.get("items", {}), f"{place}[]")
 
 
 @pytest.fixture(scope="module")

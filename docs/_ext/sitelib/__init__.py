@@ -6,7 +6,7 @@ from typing import Any
 
 from sphinx.application import Sphinx
 
-from sitelib import layouts, names, stories
+from sitelib import layouts, names, schemas, stories
 
 __all__ = ["setup"]
 
@@ -15,5 +15,6 @@ def setup(app: Sphinx) -> dict[str, Any]:
     """Connect everything."""
     layouts.setup(app)
     names.setup(app)
+    schemas.setup(app)
     stories.setup(app)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -39,11 +39,11 @@ class CheckStories(SphinxDirective):
             rule: [check for check in CHECKS.values() if check.rule == rule] for rule in rules()
         }
         yield ".. list-table::\n   :header-rows: 1\n   :class: checks\n"
-        yield "   * - rule\n     - check\n     - what has to hold"
+        yield "   * - rule\n     -\n     - check\n     - what has to hold"
         for rule, checks in by_rule.items():
             for check in checks:
-                yield f"   * - {rule}\n     - :ref:`{check.name} <check-{check.name}>`"
-                yield f"       {_badge(check)}\n     - {check.summary}"
+                yield f"   * - {rule}\n     - {_badge(check)}"
+                yield f"     - :ref:`{check.name} <check-{check.name}>`\n     - {check.summary}"
         for rule, checks in by_rule.items():
             yield f"\n.. _rule-{rule}:\n\n{rule}\n---\n\n{rules()[rule]}\n"
             for check in checks:
