@@ -129,15 +129,16 @@ def left_of(path: str, record: FileRecord, damage: Iterable[Damage]) -> int:
     return record.bytes // 2 if truncated else record.bytes
 
 
-def damages_from(fields: Any, paths: Iterable[str], where: Path) -> tuple[Damage, ...]:
-    """Check what a manifest says of damage.
+def damages_from(fields: Any, where: Path) -> tuple[Damage, ...]:
+    """Check what a manifest says of damage, but for whether there are such files.
 
     Raises
     ------
     ValueError
         If it is not what :func:`synth.write` writes.
     """
-    known, done = set(paths), []
+    seen: set[str] = set()
+    done = []
     if not isinstance(fields, list):
         message = f"{where}: the field 'damage' must be a list; got {fields!r:.80}"
         raise ValueError(message)  # noqa: TRY004
@@ -155,13 +156,13 @@ def damages_from(fields: Any, paths: Iterable[str], where: Path) -> tuple[Damage
                 f"got {named!r:.80}"
             )
         for path in named:
-            if not isinstance(path, str) or path not in known:
+            if not isinstance(path, str) or path in seen:
                 raise ValueError(
                     f"{where}: the field 'damage' names {path!r:.80}, which is no file of the "
                     "dataset, or is damaged twice"
                 )
-            known.remove(path)
-        if sha256 is not None and not is_sha256(sha256):
+            seen.add(path)
+        if "sha256" in one and not (kind == "truncated" and is_sha256(sha256)):
             raise ValueError(f"{where}: the sha256 in 'damage' is {sha256!r:.80}, no digest")
         done.append(Damage(kind, tuple(named), sha256))
     return tuple(done)

@@ -6,13 +6,17 @@ import json
 import operator
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path, PurePosixPath
+from math import prod
+from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from starfish_fetch.axes import TileKey
+from starfish_fetch.axes import Axes, TileKey
+from starfish_fetch.json_fields import read_json
 from starfish_fetch.layout import Layout
 from synth._damage import Damage, damages_from, is_sha256
+from synth._place import LARGEST_DESCRIPTION, check_name, read_own
 from synth.spec import Spec
+from synth.spots import LATER
 
 __all__ = [
     "JOURNAL_NAME",
@@ -22,6 +26,7 @@ __all__ = [
     "Options",
     "PlannedFile",
     "planned_files",
+    "planned_paths",
     "read_manifest",
     "records_from",
 ]
@@ -34,6 +39,10 @@ JOURNAL_NAME = "dataset.json.partial"
 PlannedFile = tuple[str, int, tuple[TileKey, ...]]
 """A file of a dataset: its path, its field of view, its tiles in page order."""
 _FORMATS = ("tiff", "imagej", "npy")
+_HEADER = ("format", "version", "spec", "layout", "options", "damage")
+_BYTES_EACH = 150  # of what is said of a file, beside its path; half is left for all the rest
+_FILES_AT_MOST = LARGEST_DESCRIPTION // 2 // _BYTES_EACH
+_WORTH_NAMING = 1000
 _COMPRESSIONS = {None: None, "deflate": "deflate", "zlib": "deflate", "lzw": "lzw", "zstd": "zstd"}
 
 
@@ -150,7 +159,7 @@ class Manifest:
         inner = [str(axis) for axis in self.layout.inner]
         header: dict[str, Any] = {
             "format": FORMAT,
-            "version": 2 if self._needs_version_2() else 1,
+            "version": self._version(),
             "spec": self.spec.to_json(),
             "layout": {"template": self.layout.template, "inner": inner},
             "options": self.options.to_json(),
@@ -159,9 +168,12 @@ class Manifest:
             header["damage"] = [one.to_json() for one in self.damage]
         return header
 
-    def _needs_version_2(self) -> bool:
+    def _version(self) -> int:
+        """Return the oldest version that knows all that is said."""
         added = set(self.options.to_json()) & set(_OPTIONAL)
-        return bool(self.damage or self.spec.spots or added)
+        oldest = 2 if self.damage or self.spec.spots or added else 1
+        said = {} if self.spec.spots is None else self.spec.spots.to_json()
+        return max(oldest, *(LATER[name][0] for name in said if name in LATER), 1)
 
     def text(self) -> str:
         """Return the text of ``dataset.json``."""
@@ -174,7 +186,7 @@ class Manifest:
         for part in ("spec", "layout", "options"):
             mine, theirs = vars(getattr(self, part)), vars(getattr(other, part))
             words += [
-                f"{part}.{name} is {theirs[name]!r} there and {mine[name]!r} here"
+                f"{part}.{name} is {theirs[name]!r:.200} there and {mine[name]!r:.200} here"
                 for name in mine
                 if mine[name] != theirs[name]
             ]
@@ -190,8 +202,16 @@ class Manifest:
         Raises
         ------
         ValueError
-            If a field is not what it should be; the message names the file and the field.
+            If a field is not what it should be; the message names the file and the field. Whether
+            damage is of files that there are, is not looked at.
         """
+        try:
+            return cls._from_header(fields, where)
+        except RecursionError as error:
+            raise ValueError(f"{where} is nested too deeply") from error
+
+    @classmethod
+    def _from_header(cls, fields: Any, where: Path) -> Manifest:
         if not isinstance(fields, dict) or fields.get("format") != FORMAT:
             raise ValueError(f"{where}: the field 'format' is not {FORMAT!r}: no synth dataset")
         version = fields.get("version")
@@ -202,6 +222,12 @@ class Manifest:
                 f"{where}: the field 'version' is {version}, and this installation reads up to "
                 f"{VERSION}: upgrade starfish-fetch"
             )
+        for name in fields:
+            if name not in (*_HEADER, "files"):
+                allowed = ", ".join(_HEADER)
+                raise ValueError(
+                    f"{where}: the field {name!r:.80} is unknown; allowed are {allowed}, files"
+                )
         builders = {"spec": Spec.from_json, "layout": _layout_from, "options": _options_from}
         parts: dict[str, Any] = {}
         for name, build in builders.items():
@@ -210,11 +236,8 @@ class Manifest:
             except KeyError as error:
                 raise ValueError(f"{where}: the field {name!r} is missing") from error
             except (TypeError, ValueError) as error:
-                raise ValueError(f"{where}: the field {name!r}: {error}") from error
-        damage: tuple[Damage, ...] = ()
-        if "damage" in fields:
-            paths = [path for path, _, _ in planned_files(parts["spec"], parts["layout"])]
-            damage = damages_from(fields["damage"], paths, where)
+                raise ValueError(f"{where}: the field {name!r}: {error!s:.500}") from error
+        damage = damages_from(fields["damage"], where) if "damage" in fields else ()
         return cls(**parts, files={}, damage=damage)
 
 
@@ -230,7 +253,7 @@ def read_manifest(root: Path) -> Manifest:
     """
     where = root / MANIFEST_NAME
     try:
-        fields = json.loads(where.read_bytes())
+        fields = read_json(read_own(root, MANIFEST_NAME))
     except FileNotFoundError as error:
         unfinished = (root / JOURNAL_NAME).exists()
         remedy = "make the same call of synth.write again" if unfinished else "run synth.write"
@@ -240,20 +263,71 @@ def read_manifest(root: Path) -> Manifest:
     except ValueError as error:  # of the JSON, or of its encoding
         raise ValueError(f"{where} is not JSON: {error}") from error
     manifest = Manifest.from_header(fields, where)
-    files = fields.get("files")
-    records = records_from(files, where)
-    expected = {path for path, _, _ in planned_files(manifest.spec, manifest.layout)}
-    for path in [*expected - set(records), *set(records) - expected]:
-        state = "lacks" if path in expected else "names"
-        raise ValueError(
-            f"{where}: the field 'files' {state} {path!r}, against what 'spec' and 'layout' say"
-        )
+    records = records_from(fields.get("files"), where)
+    _check_files(manifest, records, where)
     return replace(manifest, files=records)
 
 
+def _check_files(manifest: Manifest, records: Mapping[str, FileRecord], where: Path) -> None:
+    """Refuse what spec and layout do not make, without making much more than there is."""
+    try:
+        count = _count_files(manifest.spec, manifest.layout)
+        if count > len(records) + _WORTH_NAMING:
+            raise ValueError(  # noqa: TRY301
+                f"with the labels of 'spec' it makes {count} files, and 'files' names "
+                f"{len(records)}"
+            )
+        expected = {path: None for path, _, _ in planned_paths(manifest.spec, manifest.layout)}
+    except ValueError as error:
+        raise ValueError(f"{where}: the field 'layout': {error!s:.500}") from error
+    for path in (*expected, *records):
+        if path not in records or path not in expected:
+            state = "lacks" if path in expected else "names"
+            raise ValueError(
+                f"{where}: the field 'files' {state} {path!r:.120}, against what 'spec' and "
+                "'layout' say"
+            )
+    for path in (path for damage in manifest.damage for path in damage.paths):
+        if path not in records:
+            raise ValueError(
+                f"{where}: the field 'damage' names {path!r:.120}, which is no file of the dataset"
+            )
+
+
 def planned_files(spec: Spec, layout: Layout) -> list[PlannedFile]:
-    """Return each file that a dataset will have."""
-    return list(layout.files(spec.extent(spec.fovs[0]), spec.fovs))
+    """Return each file that a dataset will have.
+
+    Raises
+    ------
+    ValueError
+        If there are too many to describe, or a path is one that a dataset cannot have.
+    """
+    extent = spec.extent(spec.fovs[0])
+    return [
+        (path, fov, tuple(layout.tiles(extent, labels)))
+        for path, fov, labels in planned_paths(spec, layout)
+    ]
+
+
+def planned_paths(spec: Spec, layout: Layout) -> list[tuple[str, int, dict[Axes, int]]]:
+    """Return each file without its tiles: path, field of view, labels; as :func:`planned_files`."""
+    count, said, files = _count_files(spec, layout), 0, []
+    if count <= _FILES_AT_MOST:
+        files = layout.paths(spec.extent(spec.fovs[0]), spec.fovs)
+        for path, _, _ in files:
+            check_name(path)
+            said += len(json.dumps(path)) + _BYTES_EACH
+    if count > _FILES_AT_MOST or said > LARGEST_DESCRIPTION // 2:
+        raise ValueError(
+            f"layout {layout.template!r} makes {count} files of this image, more than "
+            f"{MANIFEST_NAME} takes: choose a layout with fewer files"
+        )
+    return files
+
+
+def _count_files(spec: Spec, layout: Layout) -> int:
+    extent = spec.extent(spec.fovs[0])
+    return len(spec.fovs) * prod(len(extent.labels(axis)) for axis in layout.outer)
 
 
 def records_from(files: Any, where: Path) -> dict[str, FileRecord]:
@@ -263,19 +337,27 @@ def records_from(files: Any, where: Path) -> dict[str, FileRecord]:
         message = f"{where}: the field 'files' must map paths to digests; got {files!r:.80}"
         raise ValueError(message)  # noqa: TRY004
     for path, fields in files.items():
-        posix = PurePosixPath(path)
-        if posix.is_absolute() or ".." in posix.parts or "\\" in path or not posix.name:
-            raise ValueError(f"{where}: the field 'files' names {path!r}, outside of its folder")
+        if not isinstance(path, str):
+            message = f"{where}: the field 'files' names {path!r:.80}, which is no path"
+            raise ValueError(message)  # noqa: TRY004
+        try:
+            check_name(path)
+        except ValueError as error:
+            raise ValueError(f"{where}: the field 'files': {error}") from error
         if not isinstance(fields, dict) or set(fields) != set(FileRecord._fields):
             raise ValueError(
-                f"{where}: the field 'files' says of {path!r} {fields!r:.80}; "
+                f"{where}: the field 'files' says of {path!r:.120} {fields!r:.80}; "
                 "it must give sha256 and bytes"
             )
         record = FileRecord(**fields)
         if not is_sha256(record.sha256):
-            raise ValueError(f"{where}: the sha256 of {path!r} is {record.sha256!r}, no digest")
+            raise ValueError(
+                f"{where}: the sha256 of {path!r:.120} is {record.sha256!r:.80}, no digest"
+            )
         if type(record.bytes) is not int or record.bytes < 0:
-            raise ValueError(f"{where}: the bytes of {path!r} are {record.bytes!r}, no number")
+            raise ValueError(
+                f"{where}: the bytes of {path!r:.120} are {record.bytes!r:.80}, no number"
+            )
         records[path] = record
     return records
 

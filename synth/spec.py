@@ -23,6 +23,7 @@ DTYPES = (
 )
 _INDEX_BLOCK = 8
 _INDEX_LARGEST = 2**16 - 1
+_MOST_PIXELS = 2**32
 _JSON_KINDS = {
     "rounds": list,
     "chs": list,
@@ -45,7 +46,7 @@ class Spec:
     rounds, chs, zplanes : int or iterable of int
         Labels, in any order; a number n stands for ``range(n)``.
     tile_shape : (int, int) or mapping of Axes to int
-        Rows and columns of every tile, in pixels.
+        Rows and columns of every tile, in pixels; at most 2**32 pixels.
     fovs : int or iterable of int, optional
         Labels of the fields of view; a number n stands for ``range(n)``.
     dtype : str or dtype, optional
@@ -243,9 +244,18 @@ class Spec:
             # A bare number would be read as a range.
             if type(fields[name]) is not kind:
                 raise ValueError(
-                    f"the field {name!r} of a spec is a {kind.__name__}; got {fields[name]!r}"
+                    f"the field {name!r} of a spec is a {kind.__name__}; got {fields[name]!r:.80}"
+                )
+            allowed = (int, float) if name == "voxel_size" else (int,)
+            if kind is list and any(type(one) not in allowed for one in fields[name]):
+                raise ValueError(
+                    f"not a spec: {name} must be a list of {allowed[-1].__name__}s; got "
+                    f"{fields[name]!r:.80}"
                 )
         try:
+            # numpy knows more names for a dtype than are written, and reads a language of them.
+            if fields["dtype"] not in DTYPES:
+                raise _unknown_dtype(fields["dtype"])
             has_spots = "spots" in fields or fields["content"] == "spots"
             spots = Spots.from_json(fields.get("spots")) if has_spots else None
             return cls(**{**fields, "spots": spots})
@@ -265,26 +275,32 @@ def _labels(name: str, values: int | Iterable[SupportsIndex]) -> tuple[int, ...]
 
 
 def _tile_shape(given: Sequence[SupportsIndex] | Mapping[Any, SupportsIndex]) -> tuple[int, int]:
-    if isinstance(given, Mapping):
-        return tile_shape_of(given)
-    try:
-        rows, columns = given
-    except (TypeError, ValueError) as error:
-        raise TypeError(f"tile_shape must be (rows, columns); got {given!r}") from error
-    return tile_shape_of({Axes.Y: rows, Axes.X: columns})
+    if not isinstance(given, Mapping):
+        try:
+            rows, columns = given
+        except (TypeError, ValueError) as error:
+            raise TypeError(f"tile_shape must be (rows, columns); got {given!r}") from error
+        given = {Axes.Y: rows, Axes.X: columns}
+    shape = tile_shape_of(given)
+    if shape[0] * shape[1] > _MOST_PIXELS:
+        raise ValueError(f"tile_shape must be of at most {_MOST_PIXELS} pixels; got {shape}")
+    return shape
 
 
 def _dtype_name(given: npt.DTypeLike) -> str:
-    message = f"unknown dtype {given!r}; allowed are {', '.join(DTYPES)}"
     if given is None:  # numpy would read it as float64
-        raise ValueError(message)
+        raise _unknown_dtype(given)
     try:
         name = np.dtype(given).name
     except TypeError as error:
-        raise ValueError(message) from error
+        raise _unknown_dtype(given) from error
     if name not in DTYPES:
-        raise ValueError(message)
+        raise _unknown_dtype(given)
     return name
+
+
+def _unknown_dtype(given: npt.DTypeLike) -> ValueError:
+    return ValueError(f"unknown dtype {given!r:.80}; allowed are {', '.join(DTYPES)}")
 
 
 def _seed(given: int) -> int:
@@ -301,7 +317,7 @@ def _voxel_size(given: Iterable[float]) -> tuple[float, float, float]:
     message = f"voxel_size must be three positive finite numbers (z, y, x); got {given!r}"
     try:
         size_z, size_y, size_x = map(float, given)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise ValueError(message) from error
     if not all(math.isfinite(size) and size > 0 for size in (size_z, size_y, size_x)):
         raise ValueError(message)

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-__all__ = ["DEFAULT_TARGETS", "Spots"]
+__all__ = ["DEFAULT_TARGETS", "LATER", "Spots"]
 
 DEFAULT_TARGETS = 20
 _MOST_TARGETS = 100_000
@@ -16,6 +16,13 @@ _LARGEST_CODEBOOK = 10**8
 _LARGEST_LEVEL = 2**16 - 1
 
 Numbers = tuple[float, ...]
+
+LATER: dict[str, tuple[int, Any]] = {}
+"""Parameters that came after version 2 of ``dataset.json``: the version that knows them, and what
+is meant where nothing is said, in JSON. That is part of the format and never changes; it need not
+be the default. A parameter is written only if it says something else, so that what an older
+version can read has that older version's number, and the rest is refused there.
+"""
 
 
 @dataclass(frozen=True)
@@ -194,8 +201,13 @@ class Spots:
         return -(-pixels // 256) if self.molecules is None else self.molecules
 
     def to_json(self) -> dict[str, Any]:
-        """Return the parameters as what ``json.dumps`` takes."""
-        return {name: _as_lists(value) for name, value in asdict(self).items()}
+        """Return the parameters as what ``json.dumps`` takes; what came later, only if used."""
+        described = {name: _as_lists(value) for name, value in asdict(self).items()}
+        return {
+            name: value
+            for name, value in described.items()
+            if name not in LATER or value != LATER[name][1]
+        }
 
     @classmethod
     def from_json(cls, given: Any) -> Spots:
@@ -207,11 +219,16 @@ class Spots:
             If a parameter is missing, unknown or not of its kind.
         """
         names = [field.name for field in fields(cls)]
-        if not isinstance(given, Mapping) or set(given) != set(names):
+        if not isinstance(given, Mapping) or set(given) | set(LATER) != set(names) | set(LATER):
             seen = sorted(map(str, given)) if isinstance(given, Mapping) else given
             raise ValueError(f"spots have the fields {', '.join(names)}; got {seen!r:.200}")
+        for name, value in given.items():
+            if isinstance(value, Mapping):  # whose names would be taken for what is listed
+                message = f"not spots: {name} cannot be an object; got {value!r:.80}"
+                raise ValueError(message)  # noqa: TRY004
+        meant = {name: value for name, (_, value) in LATER.items()}
         try:
-            return cls(**given)
+            return cls(**{**meant, **given})
         except (TypeError, ValueError) as error:
             raise ValueError(f"not spots: {error}") from error
 
