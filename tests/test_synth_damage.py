@@ -135,6 +135,17 @@ def test_the_same_call_mends_what_was_not_asked_for_and_leaves_what_was(dataset)
     assert contents(dataset.root) == before
 
 
+def test_what_became_of_damage_since_is_not_taken_for_what_was_asked_for(dataset):
+    described = (dataset.root / "dataset.json").read_bytes()
+    _, [truncated], (one, _) = (by_kind(dataset)[kind] for kind in ALL)
+    data = (dataset.root / truncated).read_bytes()
+    (dataset.root / truncated).write_bytes(bytes([data[0] ^ 1]) + data[1:])
+    (dataset.root / one).unlink()
+    again = damaged(dataset.root)
+    assert (dataset.root / "dataset.json").read_bytes() == described
+    assert [problem.path for problem in again.verify().problems] == [truncated]
+
+
 @pytest.mark.parametrize("kinds", [(), ("missing",)])
 def test_other_damage_is_another_dataset(dataset, kinds):
     before = contents(dataset.root)

@@ -2,15 +2,17 @@
 
 import importlib
 import json
+from dataclasses import replace
 
 import pytest
 from test_cli import run, said_in_one_line
 
 import synth
 from starfish_fetch.layout import Layout
-from synth import Estimate, Options, Spec, estimate, write
+from synth import Estimate, Options, Spec, Spots, estimate, write
 
 estimates = importlib.import_module("synth._estimate")
+TRUTH = ("codebook", "truth", "nuclei")
 IMAGE = ("--rounds", 3, "--chs", 2, "--zplanes", 4, "--size", "64x32")
 
 
@@ -55,6 +57,58 @@ def test_of_a_large_image_only_a_part_is_written(tmp_path, monkeypatch):
     assert sum(map(estimates._pixel_bytes, written)) <= 2**25 + 2**15
     assert (written[-1].rounds, written[-1].chs, written[-1].zplanes) == ((0,), (0,), (0, 1, 2, 3))
     assert not list(tmp_path.iterdir())
+
+
+def truth_of(root):
+    sizes = [path.stat().st_size for path in root.iterdir() if path.name.startswith(TRUTH)]
+    return len(sizes), sum(sizes)
+
+
+@pytest.mark.parametrize("spots", [Spots(nuclei=2), Spots(molecules=40), Spots(density=0.01)])
+def test_the_truth_is_named_apart(tmp_path, spots):
+    spec = Spec(3, 2, 2, (64, 32), fovs=2, content="spots", spots=spots)
+    expected = estimate(spec, Layout.per_round(), tmp_path / "new")
+    dataset = write(spec, Layout.per_round(), tmp_path / "new")
+    assert expected.files == len(dataset.files)
+    assert (expected.truth_files, expected.truth_bytes) == truth_of(dataset.root)
+
+
+@pytest.mark.parametrize("spots", [Spots(nuclei=2), Spots(molecules=400), Spots(density=0.01)])
+def test_the_truth_of_a_part_says_how_much_it_will_be(tmp_path, monkeypatch, spots):
+    monkeypatch.setattr(estimates, "_SAMPLE_BYTES", 2**17)
+    spec = Spec(2, 2, 3, (200, 128), fovs=5, content="spots", spots=spots)
+    expected = estimate(spec, Layout.per_round(), tmp_path / "new")
+    write(spec, Layout.per_round(), tmp_path / "new")
+    count, size = truth_of(tmp_path / "new")
+    assert expected.truth_files == count
+    assert expected.truth_bytes == pytest.approx(size, rel=0.1)
+
+
+def test_what_is_there_is_known_and_needs_no_room(tmp_path, monkeypatch):
+    spec = Spec(3, 2, 4, (64, 32))
+    dataset = write(spec, Layout.per_round_ch(), tmp_path / "new")
+    for path in ("fov0_r0_c0.tiff", "fov0_r2_c1.tiff"):
+        (dataset.root / path).unlink()
+    expected = estimate(spec, Layout.per_round_ch(), tmp_path / "new")
+    assert (expected.files, expected.files_there) == (6, 4)
+    assert expected.bytes_there == 4 * expected.bytes / 6
+    assert expected.files_deleted == expected.bytes_deleted == 0
+    enough = round(expected.bytes / 3)
+    assert replace(expected, free=enough).fits
+    assert not replace(expected, free=enough - 1).fits
+    write(spec, Layout.per_round_ch(), tmp_path / "new")
+    assert replace(estimate(spec, Layout.per_round_ch(), tmp_path / "new"), free=0).fits
+
+
+def test_what_is_deleted_makes_room(tmp_path):
+    write(Spec(3, 2, 4, (64, 32)), Layout.per_tile(), tmp_path / "new")
+    spec = Spec(3, 2, 4, (64, 32), seed=1)
+    with pytest.raises(FileExistsError, match=r"spec\.seed is 0 there and 1 here"):
+        estimate(spec, Layout.per_tile(), tmp_path / "new")
+    expected = estimate(spec, Layout.per_tile(), tmp_path / "new", overwrite=True)
+    assert (expected.files_there, expected.files_deleted) == (0, 24)
+    assert expected.bytes_deleted == expected.bytes
+    assert replace(expected, free=0).fits
 
 
 def test_the_part_is_in_files_like_the_whole():
@@ -130,6 +184,15 @@ def test_dry_run_beside_a_dataset_leaves_it_alone(tmp_path):
         path: stat.st_mtime_ns for path, stat in after.items() if path.is_file()
     }
     assert set(before) == set(after)
+
+
+def test_dry_run_says_what_is_there(tmp_path):
+    run("synth", "write", "data", *IMAGE, "--content", "spots")
+    (tmp_path / "data" / "fov0_r1_c0.tiff").unlink()
+    result = run("synth", "write", "data", *IMAGE, "--content", "spots", "--dry-run")
+    assert result.exit_code == 0
+    assert "beside them 2 files of the truth, about " in result.stdout
+    assert "5 of the files are there: they are not written again" in result.stdout
 
 
 def test_dry_run_of_what_does_not_fit_fails(monkeypatch):

@@ -90,6 +90,19 @@ def test_a_journaled_file_of_another_size_is_written_again(tmp_path, written, mo
     assert contents(tmp_path) == written
 
 
+def test_a_journaled_file_of_another_size_stays_known_while_it_is_written(
+    tmp_path, written, monkeypatch
+):
+    for planes in (8, 2):
+        break_after(monkeypatch, planes, KeyboardInterrupt())
+        with pytest.raises(KeyboardInterrupt):
+            write(SPEC, per_round(), tmp_path, workers=1)
+        monkeypatch.undo()
+        (tmp_path / "fov_0" / "r01.tiff").write_bytes(b"")
+    write(SPEC, per_round(), tmp_path)
+    assert contents(tmp_path) == written
+
+
 def assert_nothing_unfinished(root, written):
     left = contents(root)
     journal = left.pop("dataset.json.partial", b"")
