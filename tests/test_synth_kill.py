@@ -88,6 +88,18 @@ def test_a_killed_write_is_made_good_by_the_same_call(warm, whole, tmp_path, num
     raise AssertionError("never killed")
 
 
+@pytest.mark.parametrize("call", ["damaged", "spots"])
+def test_a_write_killed_where_all_files_begin_and_end(warm, whole, tmp_path, call):
+    # Few of so many moments, and those that random ones miss.
+    written, moments, _ = whole[call]
+    for at in [*range(1, 13), *range(moments - 12, moments + 1)]:
+        root = tmp_path / str(at)
+        assert warm(call, root, at=at) == {"killed": True}
+        report = warm(call, root)
+        assert report["error"] is None, (at, report)
+        assert everything(root) == written
+
+
 def assert_all_is_whole(root, written):
     """What the dataset names, other than its description, is there whole or not at all."""
     there = everything(root) if root.exists() else {}
