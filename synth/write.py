@@ -86,7 +86,8 @@ def write(
     rows_per_strip : int, optional
         Cut planes into strips of so many rows. Default: one strip; if compressed, of 256 KiB.
     predictor : bool, optional
-        Compress the differences between neighbours in a row.
+        Compress the differences between neighbours in a row. Bio-Formats does not read this of
+        floats.
     linked : bool, optional
         Let the OME-XML of each file describe its whole field of view, with the UUIDs and names of
         all its files, so that what opens one of them shows them all.

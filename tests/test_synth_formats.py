@@ -18,6 +18,7 @@ from starfish_fetch.axes import TileKey
 from starfish_fetch.errors import SourceError
 from starfish_fetch.layout import Layout
 from synth import Dataset, Options, Spec, write
+from synth._ome import OME_DTYPES
 from synth.spec import DTYPES
 
 SPEC = Spec([3, 1], [0, 5], [2, 3, 4], (40, 50), fovs=[0, 7], voxel_size=(2.0, 0.5, 0.25))
@@ -162,6 +163,27 @@ def test_bioio_opens_files_without_ome_as_what_they_hold(tmp_path, options):
         assert np.array_equal(image.data, expected_of(dataset, fov))
         size_z = 2.0 if "format" in options else None
         assert tuple(image.physical_pixel_sizes) == (size_z, 0.5, 0.25)
+
+
+@pytest.mark.filterwarnings("default")
+@pytest.mark.parametrize("compression", ["deflate", "lzw", "zstd"])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_bioio_reads_files_however_they_are_compressed(tmp_path, dtype, compression):
+    bioio, ome = pytest.importorskip("bioio"), pytest.importorskip("bioio_ome_tiff")
+    plain = pytest.importorskip("bioio_tifffile")
+    dataset = write(
+        Spec(1, 2, 2, (40, 50), dtype=dtype),
+        Layout.per_round(),
+        tmp_path,
+        compression=compression,
+        predictor=dtype not in ("int64", "uint64"),
+        tiff_tile=(16, 32),
+        byteorder=">",
+        bigtiff=True,
+    )
+    reader = ome if dtype in OME_DTYPES else plain
+    image = bioio.BioImage(tmp_path / "fov0_r0.tiff", reader=reader.Reader)
+    assert np.array_equal(image.data, expected_of(dataset))
 
 
 @pytest.mark.parametrize("layout", [Layout.per_tile(), Layout("{fov}.tif", inner="czr")], ids=str)
