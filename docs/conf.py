@@ -55,6 +55,7 @@ sphinx_gallery_conf = {
     "within_subsection_order": "FileNameSortKey",
     "image_scrapers": ("matplotlib", "sitelib.figures.figure_scraper"),
     "image_srcset": ["2x"],
+    "capture_repr": ("_repr_html_",),
     "thumbnail_size": (480, 300),
     "doc_module": ("starfish_fetch", "synth"),
     "reference_url": {"starfish_fetch": None, "synth": None},

@@ -6,13 +6,14 @@ from typing import Any
 
 from sphinx.application import Sphinx
 
-from sitelib import layouts, names, schemas, stories
+from sitelib import benchmarks, layouts, names, schemas, stories
 
 __all__ = ["setup"]
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Connect everything."""
+    benchmarks.setup(app)
     layouts.setup(app)
     names.setup(app)
     schemas.setup(app)
