@@ -5,14 +5,18 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
+import re
 from collections.abc import Callable, Iterator
 from functools import partial
+from math import prod
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from synth._nuclei import nuclei
+from synth._place import check_place
 from synth._sample import parameters
 from synth._whole import write_whole
 from synth.molecules import codebook, molecules, target_names
@@ -53,11 +57,28 @@ def write_truth(spec: Spec, root: Path, *, only_missing: bool) -> None:
 def truth_problems(spec: Spec, root: Path) -> Iterator[tuple[str, int, str]]:
     """Compare the files with what they should be; yield the name, the fov and what is wrong."""
     for name, make in truth_files(spec).items():
-        fov = next((fov for fov in spec.fovs if f"_fov{fov}" in name), spec.fovs[0])
-        if not (root / name).exists():
+        named = re.search(r"_fov(-?\d+)", name)
+        fov = spec.fovs[0] if named is None else int(named[1])
+        try:
+            with check_place(root, name).open("rb") as file:
+                size = os.fstat(file.fileno()).st_size
+        except FileNotFoundError:
             yield name, fov, "is missing; the same call of synth.write writes it again"
-        elif not _is(root / name, make):
-            yield name, fov, "was changed: it is not what the spec says"
+        except OSError as error:
+            yield name, fov, f"cannot be read: {error}"
+        else:
+            if size < _least_bytes(spec, name) or not _is(root / name, make):
+                yield name, fov, "was changed: it is not what the spec says"
+
+
+def _least_bytes(spec: Spec, name: str) -> int:
+    """Return what a file has at least, so that nothing large is made beside what is small."""
+    pixels = prod(spec.tile_shape)
+    if name.endswith(".tiff"):
+        return pixels * np.dtype(spec.dtype).itemsize
+    if name.endswith(".csv"):  # a molecule has eight numbers and a name, and commas between them
+        return 16 * parameters(spec).count(pixels, spec.area)
+    return 0
 
 
 def _is(path: Path, make: Callable[[], bytes]) -> bool:
@@ -67,8 +88,12 @@ def _is(path: Path, make: Callable[[], bytes]) -> bool:
         if path.suffix != ".tiff":
             return path.read_bytes() == make()
         # Of an image the pixels count: another tifffile may write other bytes around them.
-        seen, wanted = tifffile.imread(path), tifffile.imread(io.BytesIO(make()))
-        return seen.dtype == wanted.dtype and np.array_equal(seen, wanted)
+        wanted = tifffile.imread(io.BytesIO(make()))
+        with tifffile.TiffFile(path) as file:
+            (page,) = file.pages  # which may say that it is larger than all memory
+            if (page.shape, page.dtype) != (wanted.shape, wanted.dtype):
+                return False
+            return np.array_equal(page.asarray(), wanted)
     except Exception:  # whatever damage makes of an image, tifffile has an exception for it
         return False
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import os
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
+from itertools import islice
+from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +18,8 @@ from starfish_fetch.axes import TileKey
 from starfish_fetch.progress import progress_bar
 from synth._damage import Damage, placed
 from synth._decode import decode
-from synth._manifest import FileRecord, Manifest, planned_files
+from synth._manifest import FileRecord, Manifest, planned_paths
+from synth._place import check_place
 from synth._tiffs import digest
 from synth._truth import truth_problems
 from synth.pixels import tile
@@ -85,7 +88,10 @@ class Verification:
 
 def verify(root: Path, manifest: Manifest, *, progress: bool) -> Verification:
     """Read every file and compare its digest and every pixel."""
-    files = planned_files(manifest.spec, manifest.layout)
+    spec, layout = manifest.spec, manifest.layout
+    files = planned_paths(spec, layout)
+    extent = spec.extent(spec.fovs[0])
+    pages = layout.pages(extent)
     total = sum(record.bytes for record in manifest.files.values())
     by_path = {file[0]: file for file in files}
     damaged = {path: one for one in manifest.damage for path in one.paths}
@@ -98,12 +104,14 @@ def verify(root: Path, manifest: Manifest, *, progress: bool) -> Verification:
             record = manifest.files[path]
             damage = damaged.get(path)
             if damage is not None and damage.kind != "swapped":
-                message, wanted = _damage_on_purpose(root / path, record, damage)
+                message, wanted = _damage_on_purpose(root, path, record, damage)
                 (on_purpose if wanted else problems).append(Problem(path, None, fov, message))
             else:
-                other, its_fov, its_keys = by_path[held.get(path, path)]
+                other, its_fov, labels = by_path[held.get(path, path)]
+                # One by one, for a description may speak of more tiles than memory holds.
+                its_keys = layout.tiles(extent, labels)
                 found = _file_problems(
-                    root / path, manifest, manifest.files[other], its_fov, its_keys
+                    root, path, manifest, manifest.files[other], its_fov, its_keys, pages
                 )
                 before = len(problems)
                 problems += [Problem(path, key, its_fov, message) for key, message in found]
@@ -113,14 +121,15 @@ def verify(root: Path, manifest: Manifest, *, progress: bool) -> Verification:
             advance(record.bytes)
     for name, fov, message in truth_problems(manifest.spec, root):
         problems.append(Problem(name, None, fov, message))
-    tiles = sum(len(keys) for _, _, keys in files)
-    return Verification(len(files), tiles, tuple(problems), tuple(on_purpose))
+    return Verification(len(files), len(files) * pages, tuple(problems), tuple(on_purpose))
 
 
-def _damage_on_purpose(path: Path, record: FileRecord, damage: Damage) -> tuple[str, bool]:
+def _damage_on_purpose(
+    root: Path, path: str, record: FileRecord, damage: Damage
+) -> tuple[str, bool]:
     """Say what became of a missing or truncated file, and whether that was asked for."""
     try:
-        seen = digest(path)
+        seen = digest(check_place(root, path))
     except FileNotFoundError:
         wanted = damage.kind == "missing"
         return ("is missing, on purpose" if wanted else "is missing, and not on purpose"), wanted
@@ -140,10 +149,17 @@ _Found = tuple[TileKey | None, str]
 
 
 def _file_problems(
-    path: Path, manifest: Manifest, record: FileRecord, fov: int, keys: tuple[TileKey, ...]
+    root: Path,
+    path: str,
+    manifest: Manifest,
+    record: FileRecord,
+    fov: int,
+    keys: Iterator[TileKey],
+    count: int,
 ) -> Iterator[_Found]:
     try:
-        seen = digest(path)
+        place = check_place(root, path)
+        seen = digest(place)
     except FileNotFoundError:
         yield None, "is missing; the same call of synth.write writes it again"
         return
@@ -158,13 +174,11 @@ def _file_problems(
         yield None, f"was changed: its sha256 is {seen.sha256}, that written was {record.sha256}"
     try:
         # Whatever damage makes of the file, its reader has an exception of some kind for it.
-        with _pages(path, manifest) as pages:
-            if len(pages) != len(keys):
-                yield None, f"holds {len(pages)} pages, not {len(keys)}"
-            for index, key in enumerate(keys[: len(pages)]):
-                expected = tile(manifest.spec, fov, *key)
-                read = partial(_read_page, pages, index)
-                message = _page_problem(read, expected, manifest, fov, key)
+        with _pages(place, manifest) as pages:
+            if len(pages) != count:
+                yield None, f"holds {len(pages)} pages, not {count}"
+            for index, key in enumerate(islice(keys, len(pages))):
+                message = _page_problem(pages, index, manifest, fov, key)
                 if message:
                     yield key, message
     except Exception as error:
@@ -172,12 +186,24 @@ def _file_problems(
         yield None, f"cannot be read as {kind}: {type(error).__name__}: {error}"
 
 
+class _Page(Protocol):
+    """A plane that says what it is before it is read."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+    @property
+    def dtype(self) -> np.dtype[Any] | None: ...
+
+    def asarray(self) -> npt.NDArray[Any]: ...
+
+
 @contextmanager
 def _pages(path: Path, manifest: Manifest) -> Iterator[Any]:
     """Open a file as a sequence of its planes."""
     if manifest.options.format == "npy":
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
-        yield array.reshape(-1, *array.shape[-2:])
+        with path.open("rb") as file:
+            yield _NpyPages(file)
         return
     import tifffile
 
@@ -185,27 +211,57 @@ def _pages(path: Path, manifest: Manifest) -> Iterator[Any]:
         yield tiff.pages
 
 
-def _read_page(pages: Any, index: int) -> npt.NDArray[Any]:
-    page = pages[index]
-    pixels: npt.NDArray[Any] = np.array(page) if isinstance(pages, np.ndarray) else page.asarray()
-    return pixels
+@dataclass(frozen=True)
+class _NpyPage:
+    file: BinaryIO
+    start: int
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+    def asarray(self) -> npt.NDArray[Any]:
+        size = prod(self.shape) * self.dtype.itemsize
+        self.file.seek(self.start)
+        return np.frombuffer(self.file.read(size), self.dtype).reshape(self.shape)
 
 
-def _page_problem(
-    read: Callable[[], npt.NDArray[Any]],
-    expected: npt.NDArray[Any],
-    manifest: Manifest,
-    fov: int,
-    key: TileKey,
-) -> str:
+class _NpyPages:
+    """The planes of an array, each read when it is wanted; nothing is mapped."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        version = np.lib.format.read_magic(file)
+        if version != (1, 0):
+            raise ValueError(f"its format is {version}, not (1, 0)")
+        shape, columns_first, self._dtype = np.lib.format.read_array_header_1_0(file)
+        if columns_first or self._dtype.hasobject:
+            raise ValueError("it is in Fortran order, or of Python objects")
+        self._file, self._start = file, file.tell()
+        self._shape = shape[-2:]
+        self._count = prod(shape[:-2])
+        there = os.fstat(file.fileno()).st_size - self._start
+        if there < prod(shape) * self._dtype.itemsize:
+            raise EOFError(f"{there} bytes of its array of the shape {shape} are there")
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, index: int) -> _NpyPage:
+        start = self._start + index * prod(self._shape) * self._dtype.itemsize
+        return _NpyPage(self._file, start, self._shape, self._dtype)
+
+
+def _page_problem(pages: Any, index: int, manifest: Manifest, fov: int, key: TileKey) -> str:
+    shape, dtype = manifest.spec.tile_shape, np.dtype(manifest.spec.dtype)
     try:
-        pixels = read()
+        page: _Page = pages[index]
+        # Before anything is read: a page may say that it is larger than all memory.
+        if tuple(page.shape) != shape:
+            return f"has the shape {tuple(page.shape)}, not {shape}"
+        if page.dtype is None or page.dtype.newbyteorder("=") != dtype:
+            return f"has the dtype {page.dtype}, not {dtype}"
+        pixels = page.asarray()
     except Exception as error:
         return f"cannot be read: {type(error).__name__}: {error}"
-    if pixels.shape != expected.shape:
-        return f"has the shape {pixels.shape}, not {expected.shape}"
-    if pixels.dtype.newbyteorder("=") != expected.dtype:
-        return f"has the dtype {pixels.dtype}, not {expected.dtype}"
+    expected = tile(manifest.spec, fov, *key)
     different = pixels != expected
     count = int(np.count_nonzero(different))
     if not count:
