@@ -10,11 +10,14 @@ import os
 import re
 from html.parser import HTMLParser
 from pathlib import Path
+from textwrap import dedent
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import pytest
 from chromium import opened_chromium
+
+from starfish_fetch.testing import CHECKS
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -56,8 +59,12 @@ class Page(HTMLParser):
     def __init__(self, path: Path) -> None:
         super().__init__()
         self.anchors: set[str] = set()
+        self.text = ""
         self.links: list[str] = []
         self.feed(path.read_text(encoding="utf-8"))
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         for name, value in attrs:
@@ -112,6 +119,20 @@ def test_the_example_on_the_home_page_runs(tmp_path, monkeypatch):
     exec(re.sub("(?m)^   ", "", code), names)
     assert names["pixels"].shape == (4, 3, 5, 512, 512)
     np.testing.assert_array_equal(names["pixels"][3, 2, 1], to_float32(data.tile(3, 2, 1)))
+
+
+@pytest.mark.parametrize("name", CHECKS)
+def test_the_story_of_every_check_is_told(checks_page, name):
+    story = CHECKS[name].story
+    assert name in checks_page.text
+    assert f"check-{name.replace('_', '-')}" in checks_page.anchors
+    for snippet in re.split("(?:Wrong|Right)::\n\n", story)[1:]:
+        assert dedent(snippet).strip() in checks_page.text
+
+
+@pytest.fixture(scope="module")
+def checks_page(site) -> Page:
+    return Page(site / "reference" / "checks.html")
 
 
 def test_the_schemas_are_those_of_what_is_written(site, tmp_path):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Iterator
-from textwrap import indent
+from textwrap import dedent, indent
 
 from docutils import nodes
 from sphinx.application import Sphinx
@@ -61,7 +61,7 @@ def _story(check: Check) -> Iterator[str]:
     yield f"{_badge(check)} {summary}\n\n*{check.why}*\n\n{prose}"
     for word, code in _SNIPPET.findall(rest):
         yield f".. code-block:: python\n   :caption: {word}\n   :class: {word.lower()}\n"
-        yield indent(inspect.cleandoc(code), "   ") + "\n"
+        yield indent(dedent(code).rstrip(), "   ") + "\n"
 
 
 def setup(app: Sphinx) -> None:
