@@ -350,14 +350,15 @@ def records_from(files: Any, where: Path) -> dict[str, FileRecord]:
                 "it must give sha256 and bytes"
             )
         record = FileRecord(**fields)
-        if not is_sha256(record.sha256):
-            raise ValueError(
-                f"{where}: the sha256 of {path!r:.120} is {record.sha256!r:.80}, no digest"
-            )
-        if type(record.bytes) is not int or record.bytes < 0:
-            raise ValueError(
-                f"{where}: the bytes of {path!r:.120} are {record.bytes!r:.80}, no number"
-            )
+        for wrong, name, wanted in (
+            (not is_sha256(record.sha256), "sha256", "digest"),
+            (type(record.bytes) is not int or record.bytes < 0, "bytes", "number"),
+        ):
+            if wrong:
+                raise ValueError(
+                    f"{where}: the field 'files': {name!r} of {path!r:.120} is "
+                    f"{getattr(record, name)!r:.80}, no {wanted}"
+                )
         records[path] = record
     return records
 

@@ -106,4 +106,4 @@ def read_own(root: Path, name: str) -> bytes:
             raise ValueError(
                 f"{root / name} has {size} bytes; a description has at most {LARGEST_DESCRIPTION}"
             )
-        return file.read(LARGEST_DESCRIPTION)
+        return file.read(size)

@@ -138,8 +138,8 @@ DIGEST = {"sha256": "0" * 64, "bytes": 3}
         (["files", PATH], {**DIGEST, "sha256": "f"}, "'f', no digest"),
         (["files", PATH], {**DIGEST, "sha256": 3}, "is 3, no digest"),
         (["files", PATH], {**DIGEST, "sha256": "G" * 64}, "no digest"),
-        (["files", PATH], {**DIGEST, "bytes": -1}, "the bytes of .* are -1"),
-        (["files", PATH], {**DIGEST, "bytes": 1.0}, "the bytes of .* are 1.0"),
+        (["files", PATH], {**DIGEST, "bytes": -1}, "'bytes' of .* is -1, no number"),
+        (["files", PATH], {**DIGEST, "bytes": 1.0}, "'bytes' of .* is 1.0, no number"),
     ],
 )
 def test_a_wrong_field_is_named_with_its_file(dataset, where, value, message):
