@@ -87,11 +87,15 @@ def test_what_is_of_no_dataset_stays(other, written):
 
 
 @pytest.mark.parametrize(
-    "path", ["fov_0/r01.tiff", "fov_0/r01.tiff.partial", "fov_0/r01.tiff/notes.txt"]
+    "path",
+    ["fov_0/r01.tiff", "fov_0/r01.tiff.partial", "fov_0/r01.tiff/notes.txt", "fov_0/r01.tiff/"],
 )
 def test_what_is_of_no_dataset_and_in_the_way_is_refused(other, path):
     (other / path).parent.mkdir(parents=True, exist_ok=True)
-    (other / path).write_bytes(b"mine")
+    if path.endswith("/"):
+        (other / path).mkdir()
+    else:
+        (other / path).write_bytes(b"mine")
     before = everything(other)
     with pytest.raises(FileExistsError, match="is in the way"):
         write(SPEC, per_round(), other, overwrite=True)

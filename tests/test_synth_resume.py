@@ -125,6 +125,25 @@ def test_keyboard_interrupt_leaves_no_temporary_file(
     assert contents(tmp_path) == written
 
 
+def test_an_interrupt_of_the_cleaning_up_leaves_no_temporary_file(tmp_path, monkeypatch):
+    real, interrupts = os.unlink, iter([KeyboardInterrupt()])
+
+    def unlink(path, *args, **options):
+        for interrupt in interrupts:
+            raise interrupt
+        real(path, *args, **options)
+
+    def write_tiff(target, *args):
+        target.write_bytes(b"some of it")
+        monkeypatch.setattr(os, "unlink", unlink)
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(files_module, "write_tiff", write_tiff)
+    with pytest.raises(KeyboardInterrupt):
+        write(SPEC, per_round(), tmp_path, workers=1)
+    assert contents(tmp_path) == {}
+
+
 def test_keyboard_interrupt_of_the_main_thread_stops_the_workers(tmp_path, written, monkeypatch):
     interrupted = threading.Event()
 
