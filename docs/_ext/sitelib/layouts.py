@@ -11,7 +11,7 @@ from docutils.parsers.rst import directives
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
-from starfish_fetch import Extent, Layout
+from starfish_fetch import Axes, Extent, Layout
 from starfish_fetch.axes import PLANES
 
 __all__ = ["LayoutTable", "setup"]
@@ -31,7 +31,7 @@ class LayoutTable(SphinxDirective):
     def run(self) -> list[nodes.Node]:
         """Return the table."""
         counts = map(int, self.options["labels"].split())
-        extent = Extent({"y": 1, "x": 1}, 0, *map(range, counts))  # type: ignore[arg-type]
+        extent = Extent({Axes.Y: 1, Axes.X: 1}, 0, *map(tuple, map(range, counts)))
         return self.parse_text_to_nodes("\n".join(self._lines(extent)))
 
     def _lines(self, extent: Extent) -> Iterator[str]:

@@ -55,8 +55,8 @@ ADDED: dict[type, dict[str, Schema]] = {
     Advice: {"sentence": {**TEXT, "description": "All of it in plain words."}},
     OrderPrediction: {"order": {**TEXT, "description": "Its name, as 'r,c,z', or 'none'."}},
 }
-LEFT_OUT = {OrderPrediction: {"group_by"}}
-OPTIONAL = {
+LEFT_OUT: dict[type, set[str]] = {OrderPrediction: {"group_by"}}
+OPTIONAL: dict[type, set[str]] = {
     Damage: {"sha256"},
     Options: {"format", "tiff_tile", "rows_per_strip", "predictor", "linked"},
 }
