@@ -71,8 +71,7 @@ def _check(spec: Spec, files: list[PlannedFile], options: Options) -> None:
 
 def file_bytes(spec: Spec, files: Sequence[PlannedFile]) -> int:
     """Return how many bytes of pixels each file has; they all have as many."""
-    rows, columns = spec.tile_shape
-    return len(files[0][2]) * rows * columns * np.dtype(spec.dtype).itemsize
+    return len(files[0][2]) * spec.tile_bytes
 
 
 def _require_codec(spec: Spec, options: Options) -> None:

@@ -160,7 +160,7 @@ def estimate(
 
 def _pixel_bytes(spec: Spec) -> int:
     counts = (len(labels) for labels in (spec.fovs, spec.rounds, spec.chs, spec.zplanes))
-    return prod(counts) * prod(spec.tile_shape) * np.dtype(spec.dtype).itemsize
+    return prod(counts) * spec.tile_bytes
 
 
 def _truth_bytes(spec: Spec, part: Dataset) -> int:

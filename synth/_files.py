@@ -78,8 +78,8 @@ def _write_file(
     try:
         for folder in {unfinished.parent, (target or unfinished).parent}:
             folder.mkdir(parents=True, exist_ok=True)
-        write_tiff(unfinished, path, spec, layout, options, fov, keys, each_plane)
-        record = digest(unfinished)
+        pixels_at = write_tiff(unfinished, path, spec, layout, options, fov, keys, each_plane)
+        record = digest(unfinished, pixels_at, spec.tile_bytes * len(keys))
         journal.note(path, record)
         if target is not None:
             if (left := left_of(path, record, manifest.damage)) < record.bytes:

@@ -115,4 +115,4 @@ def _line(fields: Any) -> str:
 
 
 def _entry(path: str, record: FileRecord) -> str:
-    return _line([path, record._asdict()])
+    return _line([path, record.to_json()])

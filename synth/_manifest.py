@@ -32,7 +32,7 @@ __all__ = [
 ]
 
 FORMAT = "starfish_fetch synth dataset"
-VERSION = 2
+VERSION = 3
 """The newest version that is read; written is the oldest that says all there is to say."""
 MANIFEST_NAME = "dataset.json"
 JOURNAL_NAME = "dataset.json.partial"
@@ -40,7 +40,7 @@ PlannedFile = tuple[str, int, tuple[TileKey, ...]]
 """A file of a dataset: its path, its field of view, its tiles in page order."""
 _FORMATS = ("tiff", "imagej", "npy")
 _HEADER = ("format", "version", "spec", "layout", "options", "damage")
-_BYTES_EACH = 150  # of what is said of a file, beside its path; half is left for all the rest
+_BYTES_EACH = 180  # of what is said of a file, beside its path; half is left for all the rest
 _FILES_AT_MOST = LARGEST_DESCRIPTION // 2 // _BYTES_EACH
 _WORTH_NAMING = 1000
 _COMPRESSIONS = {None: None, "deflate": "deflate", "zlib": "deflate", "lzw": "lzw", "zstd": "zstd"}
@@ -115,6 +115,11 @@ class Options:
                         f"{getattr(self, name)!r}: leave it out"
                     )
 
+    @property
+    def as_they_are(self) -> bool:
+        """Whether the pixels of a file lie in it as they are, one plane after the other."""
+        return self.compression is None and self.tiff_tile is None
+
     def to_json(self) -> dict[str, Any]:
         """Return the options as what ``json.dumps`` takes; what was added later, only if used."""
         return {
@@ -135,10 +140,27 @@ _OPTIONAL: dict[str, Any] = {
 
 
 class FileRecord(NamedTuple):
-    """What a file was when it was finished: its SHA-256, and how many bytes it has."""
+    """What a file was when it was finished.
+
+    Attributes
+    ----------
+    sha256 : str
+        Of the file; of what is not pixels, if they lie in it as they are: what these must be is
+        known without.
+    bytes : int
+        Its size.
+    pixels_at : int or None
+        Where the pixels begin that ``sha256`` leaves out; None if it leaves out nothing.
+    """
 
     sha256: str
     bytes: int
+    pixels_at: int | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as what ``json.dumps`` takes."""
+        fields = self._asdict()
+        return {name: value for name, value in fields.items() if value is not None}
 
 
 @dataclass(frozen=True)
@@ -170,14 +192,17 @@ class Manifest:
 
     def _version(self) -> int:
         """Return the oldest version that knows all that is said."""
-        added = set(self.options.to_json()) & set(_OPTIONAL)
-        oldest = 2 if self.damage or self.spec.spots or added else 1
-        said = {} if self.spec.spots is None else self.spec.spots.to_json()
-        return max(oldest, *(LATER[name][0] for name in said if name in LATER), 1)
+        spots = {} if self.spec.spots is None else self.spec.spots.to_json()
+        needed = [LATER[name][0] for name in spots if name in LATER]
+        if self.damage or spots or set(self.options.to_json()) & set(_OPTIONAL):
+            needed.append(2)
+        if self.options.as_they_are or "generator" in self.spec.to_json():
+            needed.append(3)
+        return max(needed, default=1)
 
     def text(self) -> str:
         """Return the text of ``dataset.json``."""
-        files = {path: record._asdict() for path, record in self.files.items()}
+        files = {path: record.to_json() for path, record in self.files.items()}
         return json.dumps({**self.header(), "files": files}, indent=1) + "\n"
 
     def differences(self, other: Manifest) -> list[str]:
@@ -344,7 +369,7 @@ def records_from(files: Any, where: Path) -> dict[str, FileRecord]:
             check_name(path)
         except ValueError as error:
             raise ValueError(f"{where}: the field 'files': {error}") from error
-        if not isinstance(fields, dict) or set(fields) != set(FileRecord._fields):
+        if not isinstance(fields, dict) or set(fields) - {"pixels_at"} != {"sha256", "bytes"}:
             raise ValueError(
                 f"{where}: the field 'files' says of {path!r:.120} {fields!r:.80}; "
                 "it must give sha256 and bytes"
@@ -353,6 +378,7 @@ def records_from(files: Any, where: Path) -> dict[str, FileRecord]:
         for wrong, name, wanted in (
             (not is_sha256(record.sha256), "sha256", "digest"),
             (type(record.bytes) is not int or record.bytes < 0, "bytes", "number"),
+            ("pixels_at" in fields and not _is_place(record), "pixels_at", "place in it"),
         ):
             if wrong:
                 raise ValueError(
@@ -361,6 +387,10 @@ def records_from(files: Any, where: Path) -> dict[str, FileRecord]:
                 )
         records[path] = record
     return records
+
+
+def _is_place(record: FileRecord) -> bool:
+    return type(record.pixels_at) is int and 0 <= record.pixels_at <= record.bytes
 
 
 def _layout_from(fields: Any) -> Layout:

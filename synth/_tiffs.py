@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from synth._ome import (
     linked_description,
     ome_metadata,
 )
-from synth.pixels import tile
+from synth.pixels import pieces, tile
 from synth.spec import Spec
 
 __all__ = ["IMAGEJ_AXES", "IMAGEJ_DTYPES", "LARGEST_CLASSIC", "digest", "write_tiff"]
@@ -30,6 +31,7 @@ __all__ = ["IMAGEJ_AXES", "IMAGEJ_DTYPES", "LARGEST_CLASSIC", "digest", "write_t
 LARGEST_CLASSIC = 2**32 - 2**25
 IMAGEJ_DTYPES = ("uint8", "uint16", "float32")
 IMAGEJ_AXES = (Axes.ROUND, Axes.ZPLANE, Axes.CH)
+_READ_BYTES = 2**18
 _UM_IN_CM = 1e4
 _MOST_PER_CM = 2**32 - 1  # as a TIFF tag can say
 _TAG_NAMES = {None: None, "deflate": "zlib", "lzw": "lzw", "zstd": "zstd"}
@@ -44,7 +46,7 @@ def write_tiff(
     fov: int,
     keys: tuple[TileKey, ...],
     each_plane: Callable[[int], None],
-) -> None:
+) -> int | None:
     """Write the planes of one file, one in memory at a time.
 
     Parameters
@@ -61,12 +63,29 @@ def write_tiff(
         Its tiles, in page order.
     each_plane : callable
         Called with the bytes of each plane before it is made; may raise to end the write.
+
+    Returns
+    -------
+    int or None
+        The offset at which the pixels of all planes begin, if they lie in the file as they are, in
+        one piece.
     """
     dtype = np.dtype(spec.dtype).newbyteorder(options.byteorder)
 
-    def planes() -> Iterator[npt.NDArray[Any]]:
+    def each_key() -> Iterator[TileKey]:
         for key in keys:
-            each_plane(dtype.itemsize * spec.tile_shape[0] * spec.tile_shape[1])
+            each_plane(spec.tile_bytes)
+            yield key
+
+    def write_pixels(file: io.BufferedRandom) -> int:
+        offset = file.tell()
+        for key in each_key():
+            for piece in pieces(spec, fov, *key):
+                file.write(piece.astype(dtype, copy=False).view(np.uint8).data)
+        return offset
+
+    def planes() -> Iterator[npt.NDArray[Any]]:
+        for key in each_key():
             plane = tile(spec, fov, *key).astype(dtype, copy=False)
             if options.tiff_tile is None:
                 yield plane
@@ -75,8 +94,11 @@ def write_tiff(
 
     shape = (*layout.inner_shape(spec.extent(fov)), *spec.tile_shape)
     if options.format == "npy":
-        _write_npy(target, shape, dtype, planes())
-        return
+        with _PlainFile(io.FileIO(target, "x+")) as file:
+            descr = np.lib.format.dtype_to_descr(dtype)
+            header = {"descr": descr, "fortran_order": False, "shape": shape}
+            np.lib.format.write_array_header_1_0(file, header)
+            return write_pixels(file)
     import tifffile
 
     imagej = options.format == "imagej"
@@ -108,10 +130,9 @@ def write_tiff(
         ) as tiff,
     ):
         # Planes that lie in the file as they are need not pass through tifffile, which copies them.
-        as_they_are = options.compression is None and options.tiff_tile is None
         place = tiff.write(
-            None if as_they_are else planes(),
-            returnoffset=as_they_are,
+            None if options.as_they_are else planes(),
+            returnoffset=options.as_they_are,
             shape=shape,
             dtype=dtype,
             photometric="minisblack",
@@ -126,29 +147,12 @@ def write_tiff(
             software=SOFTWARE,
             **described,
         )
-        if as_they_are:
+        if options.as_they_are:
             assert place is not None
             tiff.close()
             file.seek(place[0])
-            _write_planes(file, planes())
-
-
-def _write_npy(
-    target: Path,
-    shape: tuple[int, ...],
-    dtype: np.dtype[Any],
-    planes: Iterator[npt.NDArray[Any]],
-) -> None:
-    description = np.lib.format.dtype_to_descr(dtype)
-    header = {"descr": description, "fortran_order": False, "shape": shape}
-    with _PlainFile(io.FileIO(target, "x+")) as file:
-        np.lib.format.write_array_header_1_0(file, header)
-        _write_planes(file, planes)
-
-
-def _write_planes(file: io.BufferedRandom, planes: Iterator[npt.NDArray[Any]]) -> None:
-    for plane in planes:
-        file.write(np.ascontiguousarray(plane).reshape(-1).view(np.uint8).data)
+            return write_pixels(file)
+    return None
 
 
 def _tiles(plane: npt.NDArray[Any], shape: tuple[int, int]) -> Iterator[npt.NDArray[Any]]:
@@ -161,10 +165,27 @@ def _label(key: TileKey) -> str:
     return f"r={key.round}, c={key.ch}, z={key.zplane}"
 
 
-def digest(path: Path) -> FileRecord:
-    """Return the SHA-256 and the size of a file."""
+def digest(path: Path, pixels_at: int | None = None, pixel_bytes: int = 0) -> FileRecord:
+    """Return the SHA-256 and the size of a file.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    pixels_at : int, optional
+        Where the pixels begin, which are left out of the SHA-256. Default: nothing is left out.
+    pixel_bytes : int, optional
+        How many there are.
+    """
+    sha256 = hashlib.sha256()
     with path.open("rb") as file:
-        return FileRecord(hashlib.file_digest(file, "sha256").hexdigest(), file.tell())
+        size = os.fstat(file.fileno()).st_size
+        head = size if pixels_at is None else pixels_at
+        for start, end in ((0, head), (head + pixel_bytes, size)):
+            file.seek(start)
+            while data := file.read(min(_READ_BYTES, max(0, end - file.tell()))):
+                sha256.update(data)
+    return FileRecord(sha256.hexdigest(), size, pixels_at)
 
 
 class _PlainFile(io.BufferedRandom):

@@ -159,7 +159,7 @@ def _file_problems(
 ) -> Iterator[_Found]:
     try:
         place = check_place(root, path)
-        seen = digest(place)
+        seen = digest(place, record.pixels_at, manifest.spec.tile_bytes * count)
     except FileNotFoundError:
         yield None, "is missing; the same call of synth.write writes it again"
         return
@@ -171,7 +171,9 @@ def _file_problems(
     elif seen.bytes > record.bytes:
         yield None, f"has {seen.bytes} bytes, {record.bytes} were written"
     elif seen.sha256 != record.sha256:
-        yield None, f"was changed: its sha256 is {seen.sha256}, that written was {record.sha256}"
+        part = "" if record.pixels_at is None else " around its pixels"
+        message = f"its sha256 is {seen.sha256}, that written was {record.sha256}"
+        yield None, f"was changed{part}: {message}"
     try:
         # Whatever damage makes of the file, its reader has an exception of some kind for it.
         with _pages(place, manifest) as pages:

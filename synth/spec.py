@@ -14,9 +14,12 @@ import numpy.typing as npt
 from starfish_fetch.axes import Axes, Coordinates, Extent, labels_of, tile_shape_of
 from synth.spots import Spots
 
-__all__ = ["CONTENTS", "DTYPES", "Spec"]
+__all__ = ["CONTENTS", "DTYPES", "GENERATORS", "Spec"]
 
 CONTENTS = ("random", "index", "spots")
+GENERATORS = ("sfc64", "philox")
+"""Of random pixels, the default first."""
+_MEANT_GENERATOR = "philox"  # where a file names none
 DTYPES = (
     *(f"{sign}int{bits}" for sign in ("u", "") for bits in (8, 16, 32, 64)),
     *(f"float{bits}" for bits in (16, 32, 64)),
@@ -63,6 +66,9 @@ class Spec:
         Size of a voxel along z, y and x, in micrometres.
     spots : Spots, optional
         What an image with content ``spots`` is made of; default: ``Spots()``.
+    generator : {"sfc64", "philox"}, optional
+        What content ``random`` is drawn with: ``sfc64``, or the slower ``philox``, with which
+        datasets of format version 1 and 2 were written. None for other contents.
 
     Raises
     ------
@@ -88,6 +94,7 @@ class Spec:
     seed: int
     voxel_size: tuple[float, float, float]
     spots: Spots | None
+    generator: str | None
 
     def __init__(
         self,
@@ -101,7 +108,10 @@ class Spec:
         seed: int = 0,
         voxel_size: Iterable[float] = (1.0, 0.5, 0.5),
         spots: Spots | None = None,
+        generator: str | None = None,
     ) -> None:
+        if content == "random" and generator is None:
+            generator = GENERATORS[0]
         fields = {
             "rounds": _labels("rounds", rounds),
             "chs": _labels("chs", chs),
@@ -113,15 +123,25 @@ class Spec:
             "seed": _seed(seed),
             "voxel_size": _voxel_size(voxel_size),
             "spots": Spots() if content == "spots" and spots is None else spots,
+            "generator": generator,
         }
         for name, value in fields.items():
             object.__setattr__(self, name, value)
         if content not in CONTENTS:
             raise ValueError(f"unknown content {content!r}; allowed are {', '.join(CONTENTS)}")
+        if generator is not None:
+            self._check_generator()
         if content == "index":
             self._check_index()
         if self.spots is not None:
             self._check_spots(self.spots)
+
+    def _check_generator(self) -> None:
+        if self.generator not in GENERATORS:
+            allowed = ", ".join(GENERATORS)
+            raise ValueError(f"unknown generator {self.generator!r}; allowed are {allowed}")
+        if self.content != "random":
+            raise ValueError(f"a generator goes with content 'random', not with {self.content!r}")
 
     def _check_index(self) -> None:
         if not all(_INDEX_BLOCK <= size <= _INDEX_LARGEST for size in self.tile_shape):
@@ -147,6 +167,11 @@ class Spec:
         """Of a field of view, in square micrometres."""
         _, size_y, size_x = self.voxel_size
         return self.tile_shape[0] * size_y * self.tile_shape[1] * size_x
+
+    @property
+    def tile_bytes(self) -> int:
+        """Of the pixels of one tile."""
+        return self.tile_shape[0] * self.tile_shape[1] * np.dtype(self.dtype).itemsize
 
     @property
     def pitch(self) -> int:
@@ -220,13 +245,17 @@ class Spec:
         }
 
     def to_json(self) -> dict[str, Any]:
-        """Return the fields as what ``json.dumps`` takes; without spots if there are none."""
+        """Return the fields as what ``json.dumps`` takes; spots and generator only if needed."""
         known = {name: getattr(self, name) for name in _JSON_KINDS}
         described: dict[str, Any] = {
             name: list(value) if isinstance(value, tuple) else value
             for name, value in known.items()
         }
-        return described if self.spots is None else {**described, "spots": self.spots.to_json()}
+        if self.spots is not None:
+            described["spots"] = self.spots.to_json()
+        if self.generator not in (None, _MEANT_GENERATOR):
+            described["generator"] = self.generator
+        return described
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> Spec:
@@ -237,7 +266,9 @@ class Spec:
         ValueError
             If a field is missing, unknown or not of its kind.
         """
-        if not isinstance(fields, Mapping) or set(fields) - {"spots"} != set(_JSON_KINDS):
+        if not isinstance(fields, Mapping) or set(fields) - {"spots", "generator"} != set(
+            _JSON_KINDS
+        ):
             given = sorted(map(str, fields)) if isinstance(fields, Mapping) else fields
             raise ValueError(f"a spec has the fields {', '.join(_JSON_KINDS)}; got {given!r}")
         for name, kind in _JSON_KINDS.items():
@@ -258,7 +289,9 @@ class Spec:
                 raise _unknown_dtype(fields["dtype"])
             has_spots = "spots" in fields or fields["content"] == "spots"
             spots = Spots.from_json(fields.get("spots")) if has_spots else None
-            return cls(**{**fields, "spots": spots})
+            meant = _MEANT_GENERATOR if fields["content"] == "random" else None
+            generator = fields.get("generator", meant)
+            return cls(**{**fields, "spots": spots, "generator": generator})
         except (TypeError, ValueError) as error:
             raise ValueError(f"not a spec: {error}") from error
 

@@ -48,9 +48,8 @@ def test_open_gives_what_was_written(dataset):
     assert (again.spec, again.layout, again.root) == (SPEC, LAYOUT, dataset.root)
     assert again.options == Options(compression=None, bigtiff=False, byteorder="<", ome=True)
     assert list(again.files) == [path for path, _, _ in LAYOUT.files(SPEC.extent(0), [0, 3])]
-    assert again.files[PATH] == FileRecord(
-        dataset.files[PATH].sha256, (dataset.root / PATH).stat().st_size
-    )
+    assert again.files[PATH] == dataset.files[PATH]
+    assert again.files[PATH].bytes == (dataset.root / PATH).stat().st_size
     assert again != 3
     assert repr(dataset) == f"<synth.Dataset {str(dataset.root)!r}: 8 files>"
 
@@ -111,7 +110,7 @@ DIGEST = {"sha256": "0" * 64, "bytes": 3}
     [
         (["format"], "other", "the field 'format' is not"),
         (["format"], None, "the field 'format' is not"),
-        (["version"], 3, "'version' is 3, and this installation reads up to 2: upgrade"),
+        (["version"], 4, "'version' is 4, and this installation reads up to 3: upgrade"),
         (["version"], 0, "the field 'version' is 0"),
         (["version"], "1", "the field 'version' is '1'"),
         (["version"], True, "the field 'version' is True"),
@@ -241,7 +240,7 @@ def test_a_change_that_is_not_of_a_pixel_is_found(dataset):
     path.write_bytes(data.replace(b"starfish_fetch synth\0", b"starfish_fetch SYNTH\0"))
     [(key, message)] = only_about(dataset)
     assert key is None
-    assert message.startswith("was changed: its sha256 is ")
+    assert message.startswith("was changed around its pixels: its sha256 is ")
     assert dataset.files[PATH].sha256 in message
 
 
@@ -252,7 +251,7 @@ def test_a_forged_digest_does_not_hide_changed_pixels(dataset):
     tiffs = importlib.import_module("synth._tiffs")
     description = dataset.root / "dataset.json"
     fields = json.loads(description.read_text())
-    fields["files"][PATH] = tiffs.digest(dataset.root / PATH)._asdict()
+    fields["files"][PATH] = tiffs.digest(dataset.root / PATH).to_json()
     description.write_text(json.dumps(fields))
     [(key, message)] = only_about(Dataset.open(dataset.root))
     assert key == KEYS[0]

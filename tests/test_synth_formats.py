@@ -22,6 +22,7 @@ from synth._ome import OME_DTYPES
 from synth.spec import DTYPES
 
 SPEC = Spec([3, 1], [0, 5], [2, 3, 4], (40, 50), fovs=[0, 7], voxel_size=(2.0, 0.5, 0.25))
+OLDER = Spec.from_json({**SPEC.to_json(), "generator": "philox"})  # which version 1 knows
 SEGMENTS = [{}, {"tiff_tile": (16, 32)}, {"rows_per_strip": 7}]
 
 
@@ -296,8 +297,7 @@ def test_verify_finds_what_was_done_to_npy_files(tmp_path):
     array = np.load(path)
     array[1, 2, 7, 9] ^= 1
     np.save(path, array)
-    digest, pixel = dataset.verify().problems
-    assert digest.message.startswith("was changed: its sha256 is ")
+    (pixel,) = dataset.verify().problems
     assert (pixel.tile, pixel.path) == (TileKey(3, 5, 4), "fov0_r3.npy")
     assert pixel.message.startswith("1 of 2000 pixels differ, the first at row 7, column 9")
     for length in (0, 5, 60, 128, len(whole) - 1):
@@ -369,9 +369,9 @@ def test_any_number_of_workers_gives_the_same_bytes(tmp_path, options):
 
 @pytest.mark.parametrize("options", FORMATS, ids=str)
 def test_the_description_says_how_the_files_were_written(tmp_path, options):
-    dataset = write(SPEC, Layout("f{fov}_{c}.npy", inner="rz"), tmp_path, **options)
+    dataset = write(OLDER, Layout("f{fov}_{c}.npy", inner="rz"), tmp_path, **options)
     fields = json.loads((tmp_path / "dataset.json").read_text())
-    assert fields["version"] == 2
+    assert fields["version"] == (2 if "compression" in options else 3)
     said = {name: tuple(one) if isinstance(one, list) else one
             for name, one in fields["options"].items()}  # fmt: skip
     assert {name: said[name] for name in options} == options
@@ -380,7 +380,7 @@ def test_the_description_says_how_the_files_were_written(tmp_path, options):
 
 
 def test_a_description_without_the_new_options_is_of_the_first_version(tmp_path):
-    write(SPEC, Layout.per_round(), tmp_path, compression="lzw")
+    write(OLDER, Layout.per_round(), tmp_path, compression="lzw")
     fields = json.loads((tmp_path / "dataset.json").read_text())
     assert fields["version"] == 1
     assert set(fields["options"]) == {"compression", "bigtiff", "byteorder", "ome"}

@@ -65,7 +65,7 @@ def test_a_complete_dataset_is_left_to_its_writer(tmp_path):
 
 def test_of_two_threads_one_writes(tmp_path, monkeypatch):
     begun, go_on, errors = threading.Event(), threading.Event(), []
-    real = tiffs.tile
+    real = tiffs.pieces
 
     def tile(*args):
         begun.set()
@@ -78,7 +78,7 @@ def test_of_two_threads_one_writes(tmp_path, monkeypatch):
         except BaseException as error:
             errors.append(error)
 
-    monkeypatch.setattr(tiffs, "tile", tile)
+    monkeypatch.setattr(tiffs, "pieces", tile)
     thread = threading.Thread(target=first)
     thread.start()
     try:
@@ -97,7 +97,7 @@ def test_of_two_threads_one_writes(tmp_path, monkeypatch):
 
 def test_a_failed_write_lets_the_next_one_in(tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(tiffs, "tile", None)
+        patch.setattr(tiffs, "pieces", None)
         with pytest.raises(TypeError):
             write(SPEC, per_round(), tmp_path)
     write(SPEC, per_round(), tmp_path)

@@ -15,20 +15,32 @@ from hypothesis import strategies as st
 from starfish_fetch.axes import Axes, Coordinates
 from starfish_fetch.testing import strategies as sfst
 from synth import Spec, tile
-from synth.spec import CONTENTS, DTYPES
+from synth.pixels import pieces
+from synth.spec import CONTENTS, DTYPES, GENERATORS
 
 DIGESTS = {
-    "random uint8": "29d601cc1b9199c6a25c14900d34c69c",
-    "random uint16": "5108f900181b2b0108be41e0102afd34",
-    "random uint32": "fe0995514a2c39c4137872b7041b23dc",
-    "random uint64": "485558b8c3ef1a967e1e42be6110fdb9",
-    "random int8": "7d05107f7c272038c95873f8b2353dc1",
-    "random int16": "95bd6fbb825761968223af8e8329d06b",
-    "random int32": "29ff95006fdfeda1639633c95b020dae",
-    "random int64": "33dc618c346225358e2e62178331cd33",
-    "random float16": "bb0d7a374ead279f9dc83ca698fdeea5",
-    "random float32": "12371979d9a76c0bb5d188c07a193476",
-    "random float64": "0921b7b8b1cfce5cf7aafb864b1a26ee",
+    "sfc64 uint8": "f455f42d7eaee941a3a2210e6066bdb4",
+    "sfc64 uint16": "2c2c0032f593b91478c68184da70162a",
+    "sfc64 uint32": "36e6ee86fcb15cb06631af419e65e51c",
+    "sfc64 uint64": "eedabf9ff00d9bff201d3837223b91ca",
+    "sfc64 int8": "00ac7756f2b447885b844f0936452181",
+    "sfc64 int16": "a3e38f03243844ef4b46ee1631ea614e",
+    "sfc64 int32": "755b73c494b69d5c853e26340eb27db9",
+    "sfc64 int64": "f68db4d8958a64661925cfc3f5f54732",
+    "sfc64 float16": "24f0291cdb05815c70727a5a8f18f058",
+    "sfc64 float32": "0e99ee032c4beef258b8d477bbfbd5dd",
+    "sfc64 float64": "b32d0d4916bca2fecbb9c73b3cf437d7",
+    "philox uint8": "29d601cc1b9199c6a25c14900d34c69c",
+    "philox uint16": "5108f900181b2b0108be41e0102afd34",
+    "philox uint32": "fe0995514a2c39c4137872b7041b23dc",
+    "philox uint64": "485558b8c3ef1a967e1e42be6110fdb9",
+    "philox int8": "7d05107f7c272038c95873f8b2353dc1",
+    "philox int16": "95bd6fbb825761968223af8e8329d06b",
+    "philox int32": "29ff95006fdfeda1639633c95b020dae",
+    "philox int64": "33dc618c346225358e2e62178331cd33",
+    "philox float16": "bb0d7a374ead279f9dc83ca698fdeea5",
+    "philox float32": "12371979d9a76c0bb5d188c07a193476",
+    "philox float64": "0921b7b8b1cfce5cf7aafb864b1a26ee",
     "index uint8": "7560533eb9bc349ad2d00132e1ba276e",
     "index uint16": "722ebf7c6f9f9cf0ae7c91aa60750cd2",
     "index uint32": "3bc7be7fbf928aba4301847b08212cf1",
@@ -56,6 +68,8 @@ LABELS = {"rounds": [-3, 7], "chs": [2], "zplanes": [0, 2**31 - 1], "fovs": [5, 
 
 
 def spec_of(content, dtype, **changes):
+    if content in GENERATORS:
+        content, changes = "random", {"generator": content, **changes}
     fields = {**LABELS, "tile_shape": (19, 21), "seed": 2**64 - 1, **changes}
     return Spec(dtype=dtype, content=content, **fields)
 
@@ -70,7 +84,7 @@ def digest_of(content, dtype):
 
 
 cases = pytest.mark.parametrize(
-    ("content", "dtype"), list(itertools.product(CONTENTS, DTYPES)), ids="-".join
+    ("content", "dtype"), list(itertools.product((*GENERATORS, *CONTENTS[1:]), DTYPES))
 )
 
 
@@ -293,3 +307,61 @@ def test_extent_is_that_of_one_field_of_view():
     assert (extent.fov, extent.rounds, extent.chs, extent.zplanes) == (6, (0, 1), (4,), (0,))
     with pytest.raises(ValueError, match="there is no fov 0; the image has 6"):
         Spec(2, [4], 1, (3, 4), fovs=[6]).extent(0)
+
+
+@given(
+    seed=st.integers(0, 2**64 - 1),
+    shape=st.tuples(st.integers(1, 400), st.integers(1, 400)),
+    dtype=st.sampled_from(DTYPES),
+    content=st.sampled_from([*GENERATORS, "index"]),
+)
+def test_pieces_are_the_tile(seed, shape, dtype, content):
+    shape = tuple(max(8, size) for size in shape) if content == "index" else shape
+    spec = spec_of(content, dtype, seed=seed, tile_shape=shape)
+    made = list(pieces(spec, 5, -3, 2, 0))
+    assert np.array_equal(np.concatenate(made), tile(spec, 5, -3, 2, 0).reshape(-1))
+    if content != "index":
+        assert max(piece.nbytes for piece in made) <= 2**17
+
+
+@pytest.mark.parametrize("generator", GENERATORS)
+def test_a_generator_is_that_of_numpy(generator):
+    """So another program can make the pixels too."""
+    spec = Spec(1, [4], [6], (3, 5), fovs=[9], dtype="uint64", seed=8, generator=generator)
+    philox = np.random.Philox(key=[8, 9], counter=[0, 0, 4, 6])
+    if generator == "sfc64":
+        words = philox.random_raw(3)
+
+        class Given(np.random.bit_generator.ISeedSequence):
+            def generate_state(self, n_words, dtype=np.uint64):
+                return words[:n_words]
+
+        philox = np.random.SFC64(Given())
+    assert np.array_equal(tile(spec, 9, 0, 4, 6).ravel(), philox.random_raw(15))
+
+
+def test_a_description_without_a_generator_means_that_of_the_first_version():
+    spec = spec_of("philox", "uint8")
+    assert "generator" not in spec.to_json()
+    assert Spec.from_json(spec.to_json()) == spec
+    newer = spec_of("sfc64", "uint8")
+    assert newer.to_json()["generator"] == "sfc64"
+    assert Spec.from_json(newer.to_json()) == newer == spec_of("random", "uint8")
+    assert newer != spec
+    assert spec_of("index", "uint8").generator is None
+
+
+@pytest.mark.parametrize(
+    ("content", "generator", "message"),
+    [
+        ("random", "mt19937", "unknown generator 'mt19937'; allowed are sfc64, philox"),
+        ("random", 3, "unknown generator 3"),
+        ("index", "philox", "a generator goes with content 'random', not with 'index'"),
+    ],
+)
+def test_a_wrong_generator_is_refused(content, generator, message):
+    with pytest.raises(ValueError, match=message):
+        spec_of(content, "uint8", generator=generator)
+    fields = {**spec_of(content, "uint8").to_json(), "generator": generator}
+    with pytest.raises(ValueError, match=message):
+        Spec.from_json(fields)

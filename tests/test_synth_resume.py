@@ -61,7 +61,7 @@ def test_a_write_that_crashed_anywhere_is_resumed(tmp_path, written, number, whe
     assert len(whole) == max(0, images)
     calls = []
     real = files_module.write_tiff
-    monkeypatch.setattr(files_module, "write_tiff", lambda *args: (calls.append(1), real(*args)))
+    monkeypatch.setattr(files_module, "write_tiff", lambda *args: (calls.append(1), real(*args))[1])
     write(SPEC, per_round(), tmp_path)
     assert contents(tmp_path) == written
     assert len(calls) == FILES - min(FILES, max(0, images))
@@ -162,7 +162,7 @@ def test_keyboard_interrupt_of_the_main_thread_stops_the_workers(tmp_path, writt
 def test_an_error_ends_the_files_that_other_workers_are_at(tmp_path, monkeypatch):
     spec = Spec(2, 1, 9, (6, 5))
     begun, told, made = threading.Event(), threading.Event(), []
-    real = tiffs.tile
+    real = tiffs.pieces
 
     class Pool(files_module.ThreadPoolExecutor):
         def shutdown(self, *args, **kwargs):
@@ -178,7 +178,7 @@ def test_an_error_ends_the_files_that_other_workers_are_at(tmp_path, monkeypatch
         made.append(z)
         return real(spec, fov, r, c, z)
 
-    monkeypatch.setattr(tiffs, "tile", tile)
+    monkeypatch.setattr(tiffs, "pieces", tile)
     monkeypatch.setattr(files_module, "ThreadPoolExecutor", Pool)
     with pytest.raises(OSError, match="Input/output error") as caught:
         write(spec, Layout.per_round(), tmp_path, workers=2)

@@ -75,7 +75,7 @@ def test_a_dataset_with_spots_is_opened_as_it_was_written(tmp_path):
     assert Dataset.open(tmp_path) == dataset
     assert dataset.spec == SPEC
     assert dataset.verify().ok
-    assert json.loads((tmp_path / "dataset.json").read_text())["version"] == 2
+    assert json.loads((tmp_path / "dataset.json").read_text())["version"] == 3
 
 
 @pytest.mark.parametrize("planes", [0, 1, 9, 15])

@@ -15,7 +15,8 @@ import tifffile
 from starfish_fetch.axes import TileKey
 from starfish_fetch.errors import MissingExtraError
 from starfish_fetch.layout import Layout
-from synth import Dataset, Spec, write
+from synth import Dataset, FileRecord, Spec, tile, write
+from synth._manifest import planned_files
 from synth.spec import DTYPES
 
 tiffs = importlib.import_module("synth._tiffs")
@@ -131,11 +132,28 @@ def test_the_same_call_gives_the_same_bytes(tmp_path, written, workers):
 
 def test_digests_are_those_of_the_files(written):
     said = json.loads(written["dataset.json"])["files"]
+    pixels = {path: _pixels(fov, keys) for path, fov, keys in planned_files(SPEC, per_round())}
     assert said == {
-        path: {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
+        path: {
+            "sha256": hashlib.sha256(data.replace(pixels[path], b"")).hexdigest(),
+            "bytes": len(data),
+            "pixels_at": data.index(pixels[path]),
+        }
         for path, data in written.items()
         if path != "dataset.json"
     }
+
+
+def _pixels(fov, keys):
+    return b"".join(tile(SPEC, fov, *key).tobytes() for key in keys)
+
+
+def test_digests_of_what_does_not_hold_pixels_as_they_are_are_of_whole_files(tmp_path):
+    for name, options in {"a": {"compression": "deflate"}, "b": {"tiff_tile": (16, 16)}}.items():
+        dataset = write(SPEC, per_round(), tmp_path / name, **options)
+        for path, record in dataset.files.items():
+            data = (dataset.root / path).read_bytes()
+            assert record == FileRecord(hashlib.sha256(data).hexdigest(), len(data))
 
 
 def test_a_complete_dataset_is_returned_as_it_is(tmp_path, written, monkeypatch):
@@ -159,7 +177,7 @@ def test_a_deleted_file_of_a_complete_dataset_is_written_again(tmp_path, written
 
 def break_after(monkeypatch, planes, error):
     """Let the making of a plane fail once so many have been made."""
-    real, lock, made = tiffs.tile, threading.Lock(), itertools.count()
+    real, lock, made = tiffs.pieces, threading.Lock(), itertools.count()
 
     def tile(*args):
         with lock:
@@ -170,7 +188,7 @@ def break_after(monkeypatch, planes, error):
                     raise error
         return real(*args)
 
-    monkeypatch.setattr(tiffs, "tile", tile)
+    monkeypatch.setattr(tiffs, "pieces", tile)
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path):
