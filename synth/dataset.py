@@ -52,8 +52,11 @@ class Dataset:
         ------
         FileNotFoundError
             If there is no ``dataset.json``.
+        OSError
+            If it is no file, or a link that leads out of the folder.
         ValueError
-            If it is damaged, of a newer version, or names files outside of the folder.
+            If it is damaged, of a newer version, or names files outside of the folder; the message
+            names the field.
         """
         root = Path(root)
         return cls(root, read_manifest(root))
@@ -111,6 +114,8 @@ class Dataset:
     def fetcher(self, fov: int | None = None) -> TiffTileFetcher:
         """Return a fetcher of the files; of ``.npy`` files it is a :class:`NpyTileFetcher`.
 
+        It follows links wherever they lead; :meth:`verify` names those that leave the folder.
+
         Parameters
         ----------
         fov : int, optional
@@ -134,7 +139,9 @@ class Dataset:
     def verify(self, progress: bool = False) -> _verify.Verification:
         """Read every file, without our own reader, and compare its digest and every pixel.
 
-        What was damaged on purpose is no problem, as long as it is damaged in just that way.
+        What was damaged on purpose is no problem, as long as it is damaged in just that way; nor is
+        a file that is not of the dataset. What is no plain file, or lies behind a link that leads
+        out of the folder, is a problem, and is not opened.
 
         Parameters
         ----------

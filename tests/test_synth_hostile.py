@@ -72,7 +72,8 @@ def meaning(fields):
     spec = fields["spec"]
     labels = {name: sorted(spec[name]) for name in ("rounds", "chs", "zplanes", "fovs")}
     said = {name: value for name, value in fields.items() if name != "damage" or value}
-    return {**said, "version": 0, "spec": {**spec, **labels}}
+    options = {name: value for name, value in fields["options"].items() if value is not None}
+    return {**said, "version": 0, "spec": {**spec, **labels}, "options": options}
 
 
 numbers = st.one_of(st.integers(), st.sampled_from([2**31, 2**63, 2**64, 10**400, -1]), st.floats())
