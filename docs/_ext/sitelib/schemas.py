@@ -20,7 +20,8 @@ from sphinx.util.docutils import SphinxDirective
 
 from starfish_fetch import Advice, Comparison, Extent, LoadProfile, OrderComparison, OrderPrediction
 from starfish_fetch.testing import Report
-from synth import Damage, FileRecord, Options, Spec, Spots
+from synth import Damage, FileRecord, Options, Spec
+from synth._manifest import VERSION
 
 __all__ = ["JsonSchema", "setup"]
 
@@ -56,8 +57,11 @@ ADDED: dict[type, dict[str, Schema]] = {
     OrderPrediction: {"order": {**TEXT, "description": "Its name, as 'r,c,z', or 'none'."}},
 }
 LEFT_OUT: dict[type, set[str]] = {OrderPrediction: {"group_by"}}
+# What a dataset says only if it has to.
 OPTIONAL: dict[type, set[str]] = {
     Damage: {"sha256"},
+    FileRecord: {"pixels_at"},
+    Spec: {"spots", "generator"},
     Options: {"format", "tiff_tile", "rows_per_strip", "predictor", "linked"},
 }
 ITEMS: Schema = {"type": "array", "items": {"enum": ["r", "c", "z"]}}
@@ -157,8 +161,8 @@ def documents() -> dict[str, Document]:
     dataset = _object(
         {
             "format": {"const": "starfish_fetch synth dataset"},
-            "version": {"enum": [1, 2]},
-            "spec": _of_spec(),
+            "version": {"enum": [*range(1, VERSION + 1)]},
+            "spec": schema_of(Spec),
             "layout": _object({"template": TEXT, "inner": ITEMS}),
             "options": schema_of(Options),
             "damage": {"type": "array", "items": schema_of(Damage)},
@@ -168,20 +172,6 @@ def documents() -> dict[str, Document]:
     )
     made["dataset"] = Document("starfish_fetch synth dataset", dataset)
     return made
-
-
-def _of_spec() -> Schema:
-    words = _descriptions(Spec)
-    sizes: Schema = {"type": "array", "items": {"type": "number"}}
-    fields = {
-        **dict.fromkeys(("rounds", "chs", "zplanes", "tile_shape", "fovs"), LABELS),
-        **dict.fromkeys(("dtype", "content"), TEXT),
-        "seed": WHOLE,
-        "voxel_size": sizes,
-        "spots": schema_of(Spots),
-    }
-    described = {name: {**one, "description": words[name]} for name, one in fields.items()}
-    return _object(described, frozenset({"spots"}))
 
 
 class JsonSchema(SphinxDirective):
