@@ -36,11 +36,12 @@ class LayoutTable(SphinxDirective):
 
     def _lines(self, extent: Extent) -> Iterator[str]:
         yield ".. list-table::\n   :header-rows: 1\n   :class: layouts\n"
-        yield "   * - layout\n     - files\n     - pages of the first file"
+        yield f"   * - {'' if 'named' in self.options else 'arguments of '}``Layout``"
+        yield "     - files\n     - pages of the first file"
         layouts = (
-            {f"Layout.{name}()": getattr(Layout, name)() for name in NAMED}
+            {f".{name}()": getattr(Layout, name)() for name in NAMED}
             if "named" in self.options
-            else {f"Layout({line})": _layout(line) for line in self.content if line.strip()}
+            else {line: _layout(line) for line in self.content if line.strip()}
         )
         for code, layout in layouts.items():
             files = [*layout.files(extent)]
