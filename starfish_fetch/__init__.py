@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         TileKey,
     )
     from starfish_fetch.contract import FetchedTile, TileFetcher
+    from starfish_fetch.convert import Conversion, to_ome_zarr, to_spacetx
     from starfish_fetch.crop import CropParameters
     from starfish_fetch.errors import (
         DataFormatWarning,
@@ -29,6 +30,10 @@ if TYPE_CHECKING:
         SourceError,
     )
     from starfish_fetch.intensity import to_float32
+    from starfish_fetch.interop.dask import load_experiment, to_dask
+    from starfish_fetch.interop.ome_zarr import OmeZarrTileFetcher
+    from starfish_fetch.interop.planes import PlaneFetcher, as_fetcher
+    from starfish_fetch.interop.spacetx import SpaceTxTileFetcher
     from starfish_fetch.layout import Layout
     from starfish_fetch.npy import NpyTileFetcher
     from starfish_fetch.plan import LoadPlan
@@ -48,6 +53,7 @@ _HOME = {
     "Advice": "advice",
     "Axes": "axes",
     "Comparison": "profile",
+    "Conversion": "convert",
     "CoordinateValue": "axes",
     "Coordinates": "axes",
     "CropParameters": "crop",
@@ -61,18 +67,26 @@ _HOME = {
     "MissingExtraError": "errors",
     "NpyTileFetcher": "npy",
     "Number": "axes",
+    "OmeZarrTileFetcher": "interop.ome_zarr",
     "OrderComparison": "profile",
     "OrderPrediction": "advice",
     "OrderProfile": "profile",
     "OutsideTileError": "errors",
+    "PlaneFetcher": "interop.planes",
     "SourceError": "errors",
+    "SpaceTxTileFetcher": "interop.spacetx",
     "TiffTileFetcher": "tiff",
     "TileFetcher": "contract",
     "TileKey": "axes",
     "WorkersPrediction": "advice",
+    "as_fetcher": "interop.planes",
     "compare": "profile",
+    "load_experiment": "interop.dask",
     "profile_orders": "profile",
+    "to_dask": "interop.dask",
     "to_float32": "intensity",
+    "to_ome_zarr": "convert",
+    "to_spacetx": "convert",
     "trace": "tracing",
 }
 
@@ -80,6 +94,7 @@ __all__ = [
     "Advice",
     "Axes",
     "Comparison",
+    "Conversion",
     "CoordinateValue",
     "Coordinates",
     "CropParameters",
@@ -93,19 +108,27 @@ __all__ = [
     "MissingExtraError",
     "NpyTileFetcher",
     "Number",
+    "OmeZarrTileFetcher",
     "OrderComparison",
     "OrderPrediction",
     "OrderProfile",
     "OutsideTileError",
+    "PlaneFetcher",
     "SourceError",
+    "SpaceTxTileFetcher",
     "TiffTileFetcher",
     "TileFetcher",
     "TileKey",
     "WorkersPrediction",
     "__version__",
+    "as_fetcher",
     "compare",
+    "load_experiment",
     "profile_orders",
+    "to_dask",
     "to_float32",
+    "to_ome_zarr",
+    "to_spacetx",
     "trace",
 ]
 

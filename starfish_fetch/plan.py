@@ -150,14 +150,14 @@ class LoadPlan:
     def _order_for(self, group_by: tuple[Axes, ...] | None) -> NDArray[np.intp]:
         if group_by is None:
             if self.sources is not None:
-                return np.argsort(self._codes, kind="stable")
+                return np.argsort(self.source_numbers, kind="stable")
             return np.arange(len(self))
         axes = [PLANES.index(axis) for axis in group_by]
         axes += [number for number in range(3) if number not in axes]
         return np.arange(len(self)).reshape(self.shape).transpose(axes).ravel()
 
     @cached_property
-    def _codes(self) -> NDArray[np.int32]:
+    def source_numbers(self) -> NDArray[np.int32]:
         """Number the sources by their first tile; each unknown one is a source of its own."""
         if self.sources is None:
             raise ValueError(
@@ -179,7 +179,7 @@ class LoadPlan:
             return np.arange(0, len(self), size)
         if self.sources is None:
             return np.arange(len(self))
-        codes = self._codes[self.order]
+        codes = self.source_numbers[self.order]
         return np.concatenate([[0], np.flatnonzero(np.diff(codes)) + 1])
 
     def positions_by_group(self) -> Iterator[NDArray[np.intp]]:
@@ -218,7 +218,7 @@ class LoadPlan:
         for size in cache_sizes:
             if size is not None and size < 1:
                 raise ValueError(f"cache_size must be at least 1, or None for all; got {size}")
-        return opens_of(self._codes[self.order], cache_sizes)
+        return opens_of(self.source_numbers[self.order], cache_sizes)
 
     def advise(
         self, cache_sizes: Sequence[int | None] = (1, 2, 4, None), *, workers: int = 4
@@ -248,7 +248,7 @@ class LoadPlan:
             raise ValueError(f"cache_sizes are at least 1, or None for all; got {sizes}")
         if workers < 1:
             raise ValueError(f"workers must be at least 1; got {workers}")
-        codes = self._codes
+        codes = self.source_numbers
 
         def predicted(axes: tuple[Axes, ...] | None) -> OrderPrediction:
             asked = codes[self._order_for(axes)]
@@ -270,7 +270,7 @@ class LoadPlan:
     def _predicted_of_workers(
         self, workers: int, sources: int, sizes: tuple[int | None, ...]
     ) -> WorkersPrediction:
-        asked = np.sort(self._codes)
+        asked = np.sort(self.source_numbers)
         starts = np.searchsorted(asked, np.arange(sources))
         shared = in_step(asked, starts, workers)
         # Counted for one source kept, too, whatever was asked for: the verdict goes by it.

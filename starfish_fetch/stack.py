@@ -38,8 +38,8 @@ _AXIS_OF_COORDINATE = {
 class ImageStack:
     """A 5-D image: imaging round, channel, z-plane, y, x.
 
-    Made by :meth:`from_tilefetcher` or :meth:`from_numpy`. A stack from a fetcher touches no tile
-    until pixels are asked of it, or :meth:`load` is called.
+    Made by :meth:`from_tilefetcher`, :meth:`from_numpy` or :meth:`from_xarray`. A stack from a
+    fetcher touches no tile until pixels are asked of it, or :meth:`load` is called.
     """
 
     _array: NDArray[Any] | None
@@ -218,6 +218,42 @@ class ImageStack:
         from starfish_fetch.interop.numpy import parse_array
 
         pixels, labels, physical = parse_array(array, index_labels, coordinates, stacklevel=2)
+        return cls._make(labels, pixels.shape[3:], array=pixels, coordinates=physical)
+
+    @classmethod
+    def from_xarray(cls, array: xr.DataArray) -> ImageStack:
+        """Make a stack of a DataArray: the inverse of :attr:`xarray`.
+
+        Parameters
+        ----------
+        array : xarray.DataArray
+            Dimensions r, c, z, y, x in any order; r, c and z may be missing. Labels are the
+            coordinates of r, c and z, physical coordinates are xc, yc and zc, with defaults as in
+            :meth:`from_numpy`. Float32 within [0, 1] whose labels ascend shares its memory with
+            the stack; anything else is copied.
+
+        Raises
+        ------
+        ValueError
+            If a dimension is another, or as :meth:`from_numpy`.
+        TypeError
+            If labels are not ints.
+
+        Warns
+        -----
+        DataFormatWarning
+            If the array is not float32, or has NaN.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> stack = ImageStack.from_numpy(np.zeros((4, 3, 5, 120, 30), np.float32))
+        >>> ImageStack.from_xarray(stack.xarray.sel(r=2))
+        <starfish_fetch.ImageStack (r: 1, c: 3, z: 5, y: 120, x: 30)>
+        """
+        from starfish_fetch.interop.xarray import parse_dataarray
+
+        pixels, labels, physical = parse_dataarray(array, stacklevel=2)
         return cls._make(labels, pixels.shape[3:], array=pixels, coordinates=physical)
 
     def load(

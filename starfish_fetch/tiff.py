@@ -161,6 +161,11 @@ class TiffTileFetcher(TileFetcher):
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.root!r}, {self.layout!r})"
 
+    def __dask_tokenize__(self) -> tuple[Any, ...]:
+        # What it was made of, and not what it has learned since.
+        files = self._files.__getstate__()
+        return type(self), self.root, self.layout, self.extent, self._given_coordinates, files
+
     def __enter__(self) -> TiffTileFetcher:
         return self
 

@@ -22,16 +22,18 @@ def parse_array(
     index_labels: Mapping[Axes, Sequence[int]] | None,
     coordinates: Mapping[Coordinates, Sequence[float]] | None,
     *,
+    share: bool = False,
     stacklevel: int,
 ) -> tuple[NDArray[np.float32], dict[Axes, tuple[int, ...]], PhysicalCoordinates]:
     """Return a copy of the pixels, sorted by label, with labels and coordinates.
 
-    See :meth:`ImageStack.from_numpy`.
+    With ``share`` they are the same memory wherever that is possible. See
+    :meth:`ImageStack.from_numpy`.
     """
     array = np.asarray(array)
     if array.ndim != 5 or 0 in array.shape:
         raise ValueError(f"expected a 5-D array (r, c, z, y, x); got the shape {array.shape}")
-    pixels = to_float32(array)
+    pixels = array if share and array.dtype == np.float32 else to_float32(array)
     if array.dtype != np.float32:
         warnings.warn(
             f"the array is {array.dtype}; it is converted to float32 intensities",
