@@ -8,11 +8,12 @@ from __future__ import annotations
 import json
 import os
 import re
+import time
 from html.parser import HTMLParser
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 import pytest
 from chromium import opened_chromium
@@ -196,3 +197,23 @@ def test_browser_shows_a_page_without_scrolling_sideways(site, chromium, page, w
     complaints = [one["message"] for one in chromium.get_log("browser") if one["level"] != "INFO"]
     # The theme says so on a first visit.
     assert not [one for one in complaints if "invalid theme mode" not in one]
+
+
+@pytest.mark.parametrize(
+    ("words", "page"),
+    [
+        ("ImageStack", "starfish_fetch.ImageStack.html"),
+        ("labels_are_honoured", "checks.html"),
+        ("predicted opens", "plot_2_order.html"),
+    ],
+)
+def test_browser_finds_what_is_searched(site, chromium, words, page):
+    chromium.get(f"{(site / 'search.html').as_uri()}?q={quote(words)}")
+    deadline = time.monotonic() + 20
+    found = []
+    while not any(page in one for one in found):
+        assert time.monotonic() < deadline, found
+        time.sleep(0.1)
+        found = chromium.execute_script(
+            "return [...document.querySelectorAll('#search-results li a')].map(e => e.href)"
+        )
