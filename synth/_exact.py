@@ -20,6 +20,7 @@ __all__ = ["Floats", "Stream", "exp", "normals", "uniforms", "words"]
 Floats = npt.NDArray[np.float64]
 
 _WORD = 2**64
+_WORDS_PER_COUNT = 4  # that Philox makes of each value of its counter
 _LOG2_HIGH = float.fromhex("0x1.62e42feep-1")  # few digits: its products with small ints are exact
 _LOG2_LOW = float.fromhex("0x1.a39ef35793c76p-33")
 _LOWEST = -700.0
@@ -41,7 +42,7 @@ class Stream(IntEnum):
 
 
 def words(
-    count: int, seed: int, stream: Stream, place: int = 0, *labels: int
+    count: int, seed: int, stream: Stream, place: int = 0, *labels: int, first: int = 0
 ) -> npt.NDArray[np.uint64]:
     """Return random words of 64 bits.
 
@@ -52,17 +53,23 @@ def words(
     seed, stream, place, *labels
         What they are a function of: the seed of the image, the purpose, one number, and up to
         three labels.
+    first : int, optional
+        How many to leave out, at no cost.
 
     Examples
     --------
     >>> words(2, 0, Stream.NOISE, 3, 1)
     array([17392695903541787656,   767288351277405369], dtype=uint64)
+    >>> words(1, 0, Stream.NOISE, 3, 1, first=1)
+    array([767288351277405369], dtype=uint64)
     """
-    counter = [int(stream) << 56, *(label % _WORD for label in labels), 0, 0, 0][:4]
+    begin = (int(stream) << 56) + first // _WORDS_PER_COUNT
+    counter = [begin, *(label % _WORD for label in labels), 0, 0, 0][:4]
     generator = np.random.Philox(
         key=np.array([seed, place % _WORD], np.uint64), counter=np.array(counter, np.uint64)
     )
-    return generator.random_raw(count)
+    skipped = first % _WORDS_PER_COUNT
+    return generator.random_raw(skipped + count)[skipped:]
 
 
 def uniforms(random: npt.NDArray[np.uint64]) -> Floats:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from synth._camera import levels_as, read_out
+from synth._camera import bands, levels_as, read_out
 from synth._exact import Floats, Stream, uniforms, words
 from synth._sample import parameters
 from synth.spec import Spec
@@ -58,17 +58,21 @@ def nuclei(spec: Spec, zplane: int, fov: int | None = None) -> npt.NDArray[Any]:
     labels = spec.check_labels(
         spec.fovs[0] if fov is None else fov, spec.rounds[0], spec.chs[0], zplane
     )
-    first = spec.fovs.index(labels[0])
-    light = np.zeros(spec.tile_shape)
-    for cell in range(first - 1, first + 2):
-        _add_nuclei(light, spec, cell, first, labels[3])
-    light *= _PHOTONS
-    light += _BACKGROUND
     gain = spots.gain[0] if isinstance(spots.gain, tuple) else spots.gain
-    return levels_as(read_out(light, spec, Stream.NUCLEI_NOISE, labels, gain), spec.dtype)
+    first = spec.fovs.index(labels[0])
+    made = []
+    for rows in bands(spec):
+        light = np.zeros((len(rows), spec.tile_shape[1]))
+        for cell in range(first - 1, first + 2):
+            _add_nuclei(light, rows, spec, cell, first, labels[3])
+        light *= _PHOTONS
+        light += _BACKGROUND
+        levels = read_out(light, rows, spec, Stream.NUCLEI_NOISE, labels, gain)
+        made.append(levels_as(levels, spec.dtype))
+    return np.concatenate(made)
 
 
-def _add_nuclei(light: Floats, spec: Spec, cell: int, first: int, zplane: int) -> None:
+def _add_nuclei(light: Floats, band: range, spec: Spec, cell: int, first: int, zplane: int) -> None:
     rows, columns = spec.tile_shape
     count = int(parameters(spec).nuclei * spec.pitch / columns + 0.5)
     random = words(count * _WORDS_EACH, spec.seed, Stream.NUCLEI, 0, cell)
@@ -79,7 +83,7 @@ def _add_nuclei(light: Floats, spec: Spec, cell: int, first: int, zplane: int) -
         radii = [_RADIUS * (1 + _SPREAD * (2 * size - 1)) for size in sizes]
         away = (zplane - centre_z) * spec.voxel_size[0] / radii[0]
         if away * away < 1:
-            shape = _ellipse(spec, centre, (radii[1], radii[-1]), 2 * turn - 1)
+            shape = _ellipse(spec, band, centre, (radii[1], radii[-1]), 2 * turn - 1)
             if shape is not None:
                 box, squares = shape
                 inside = np.clip((1 - away * away - squares) * _EDGE, 0, 1) * (0.6 + 0.4 * bright)
@@ -87,17 +91,20 @@ def _add_nuclei(light: Floats, spec: Spec, cell: int, first: int, zplane: int) -
 
 
 def _ellipse(
-    spec: Spec, centre: tuple[float, float], radii: tuple[float, float], turn: float
+    spec: Spec, band: range, centre: tuple[float, float], radii: tuple[float, float], turn: float
 ) -> tuple[tuple[slice, slice], Floats] | None:
-    """Return a part of a tile, and how far from the centre each pixel of it is, squared."""
+    """Return a part of a band of rows, and how far from the centre each pixel of it is, squared."""
     far = max(radii)
     spans, along = [], []
-    for at, size, step in zip(centre, spec.tile_shape, spec.voxel_size[1:], strict=True):
-        begin = max(0, int(max(at - far / step, 0)))
-        end = int(min(max(at + far / step + 1, 0), size))
+    window = (band, range(spec.tile_shape[1]))
+    for at, size, seen, step in zip(
+        centre, spec.tile_shape, window, spec.voxel_size[1:], strict=True
+    ):
+        begin = max(seen.start, int(max(at - far / step, 0)))
+        end = min(seen.stop, int(min(max(at + far / step + 1, 0), size)))
         if begin >= end:
             return None
-        spans.append(slice(begin, end))
+        spans.append(slice(begin - seen.start, end - seen.start))
         along.append((np.arange(begin, end) - at) * step)
     # A rational point of the circle, for cosines are not the same on every machine.
     cosine, sine = (1 - turn * turn) / (1 + turn * turn), 2 * turn / (1 + turn * turn)

@@ -145,15 +145,26 @@ def _cell(spec: Spec, cell: int) -> Molecules:
     )
 
 
-def texture(spec: Spec, fov: int) -> Floats:
-    """Return the hills and valleys of the background, from -1 to 1, for each pixel of a tile.
+def texture(spec: Spec, fov: int, rows: range) -> Floats:
+    """Return the hills and valleys of the background, from -1 to 1, for each pixel of some rows.
 
     Random numbers on two grids, one coarse and one fine, and smooth between them (value noise).
     """
+    relief = np.zeros((len(rows), spec.tile_shape[1]))
+    for grid, (spacing, share) in zip(_grids(spec, fov), _OCTAVES, strict=True):
+        smooth = _between(grid, np.arange(rows.start, rows.stop), spacing)
+        smooth *= share
+        relief += smooth
+    return relief
+
+
+@lru_cache(maxsize=2)
+def _grids(spec: Spec, fov: int) -> list[Floats]:
+    """Return each grid, which has few rows, with all of the columns."""
     rows, columns = spec.tile_shape
     left = spec.fovs.index(fov) * spec.pitch
-    relief = np.zeros((rows, columns))
-    for octave, (spacing, share) in enumerate(_OCTAVES):
+    grids = []
+    for octave, (spacing, _) in enumerate(_OCTAVES):
         first, last = left // spacing, (left + columns - 1) // spacing + 1
         count = (rows - 1) // spacing + 2
         grid = np.stack(
@@ -164,12 +175,8 @@ def texture(spec: Spec, fov: int) -> Floats:
             axis=1,
         )
         across = left - first * spacing + np.arange(columns)
-        # Along x first, while there are few rows.
-        by_column = np.ascontiguousarray(_between(grid.T, across, spacing).T)
-        smooth = _between(by_column, np.arange(rows), spacing)
-        smooth *= share
-        relief += smooth
-    return relief
+        grids.append(np.ascontiguousarray(_between(grid.T, across, spacing).T))
+    return grids
 
 
 def _between(grid: Floats, places: npt.NDArray[np.int64], spacing: int) -> Floats:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from synth._camera import spots_tile
+from synth._camera import spots_bands
 from synth.index import block_levels, level_values
 from synth.spec import Spec
 
@@ -52,7 +52,7 @@ def tile(spec: Spec, fov: int, round: int, ch: int, zplane: int) -> npt.NDArray[
     if spec.content == "index":
         return level_values(spec.dtype)[block_levels(labels, spec.tile_shape)]
     if spec.content == "spots":
-        return spots_tile(spec, *labels)
+        return np.concatenate(list(spots_bands(spec, *labels)))
     (pixels,) = _random(spec, *labels, most=math.inf)
     return pixels.reshape(spec.tile_shape)
 
@@ -60,12 +60,16 @@ def tile(spec: Spec, fov: int, round: int, ch: int, zplane: int) -> npt.NDArray[
 def pieces(spec: Spec, fov: int, round: int, ch: int, zplane: int) -> Iterator[npt.NDArray[Any]]:
     """Yield the pixels of one tile, row by row, in 1-D arrays that a processor's cache holds.
 
-    Random pixels are made as they are asked for, which is faster than making a whole tile.
+    They are made as they are asked for, which is faster than making a whole tile, and takes less
+    memory; only content "index" is made whole.
     """
+    labels = spec.check_labels(fov, round, ch, zplane)
     if spec.content == "random":
-        yield from _random(spec, *spec.check_labels(fov, round, ch, zplane))
+        yield from _random(spec, *labels)
+    elif spec.content == "spots":
+        yield from (band.reshape(-1) for band in spots_bands(spec, *labels))
     else:
-        yield tile(spec, fov, round, ch, zplane).reshape(-1)
+        yield tile(spec, *labels).reshape(-1)
 
 
 def _random(

@@ -17,6 +17,7 @@ from synth import Dataset, Spec, Spots
 
 truth_module = importlib.import_module("synth._truth")
 nuclei_module = importlib.import_module("synth._nuclei")
+camera = importlib.import_module("synth._camera")
 
 SPEC = Spec(
     2,
@@ -183,8 +184,28 @@ def test_nuclei_are_a_function_of_the_seed_and_shared_where_fields_of_view_overl
 
 def test_an_ellipse_is_as_large_as_its_radii():
     spec = Spec(1, 1, 1, (101, 101), content="spots", voxel_size=(1, 0.5, 0.25))
-    box, squares = nuclei_module._ellipse(spec, (50, 50), (10, 5), 0.0)
+    box, squares = nuclei_module._ellipse(spec, range(101), (50, 50), (10, 5), 0.0)
     tall, wide = (np.flatnonzero((squares < 1).any(axis=axis)) for axis in (1, 0))
     assert (np.ptp(tall), np.ptp(wide)) == (18, 78)
     assert [part.start for part in box] == [30, 10]
-    assert nuclei_module._ellipse(spec, (-30, 50), (10, 5), 0.3) is None
+    assert nuclei_module._ellipse(spec, range(101), (-30, 50), (10, 5), 0.3) is None
+    assert nuclei_module._ellipse(spec, range(101, 120), (50, 50), (10, 5), 0.3) is None
+
+
+@pytest.mark.parametrize(
+    ("shape", "seed", "digest"),
+    [
+        ((700, 500), 3, "bfc0cebc81cf871fc464b6c8adf66e73"),
+        ((3, 140_000), 4, "f8088d7f21a4e4be8d3f2c214a2e099c"),
+        ((131, 2001), 5, "b838c17a67049c5c6f8c280ab77399c6"),
+    ],
+)
+def test_rows_that_are_made_a_few_at_a_time_are_those_of_the_whole(shape, seed, digest):
+    """The digests were taken when a tile was still made as a whole."""
+    spots = Spots(nuclei=20, drift=0.3, molecules=300, crosstalk=0.1)
+    spec = Spec(2, 2, 2, shape, fovs=2, content="spots", seed=seed, spots=spots)
+    assert len(list(camera.bands(spec))) > 1
+    made = hashlib.sha256()
+    for pixels in (synth.tile(spec, 1, 1, 0, 1), synth.nuclei(spec, 1, 1)):
+        made.update(pixels.astype("<u2").tobytes())
+    assert made.hexdigest()[:32] == digest
