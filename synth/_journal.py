@@ -12,7 +12,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from starfish_fetch.json_fields import read_json
 from synth._manifest import JOURNAL_NAME, FileRecord, Manifest, records_from
+from synth._place import read_own
 from synth._whole import write_whole
 
 __all__ = ["Journal", "read_journal"]
@@ -88,25 +90,22 @@ def read_journal(root: Path) -> Manifest | None:
     """
     where = root / JOURNAL_NAME
     try:
-        text = where.read_text(encoding="utf-8")
+        header, *lines = read_own(root, JOURNAL_NAME).splitlines(keepends=True) or [b""]
+        fields = read_json(header)
     except FileNotFoundError:
         return None
-    except UnicodeDecodeError as error:
+    except ValueError as error:
         raise ValueError(f"{where} is not a journal: {error}; delete it to begin anew") from error
-    header, *lines = text.splitlines(keepends=True) or [""]
-    try:
-        manifest = Manifest.from_header(json.loads(header), where)
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{where} is not a journal: {error}; delete it to begin anew") from error
+    manifest = Manifest.from_header(fields, where)
     entries: dict[str, Any] = {}
     for line in lines:
         # A line without its end was being written when the write ended.
-        if line.endswith("\n"):
+        if line.endswith(b"\n"):
             try:
-                path, fields = json.loads(line)
+                path, fields = read_json(line)
+                entries[path] = fields
             except (TypeError, ValueError) as error:
                 raise ValueError(f"{where} has the line {line!r:.80}, no entry") from error
-            entries[path] = fields
     return replace(manifest, files=records_from(entries, where))
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from synth._manifest import JOURNAL_NAME, MANIFEST_NAME, Manifest, planned_files
+from synth._manifest import JOURNAL_NAME, MANIFEST_NAME, Manifest, planned_paths
 from synth._targets import Targets, folders_below
 
 __all__ = ["Replaced"]
@@ -82,7 +82,7 @@ class Replaced:
 
 def _named(root: Path, manifest: Manifest, *, unfinished: bool) -> list[Path]:
     targets = Targets(root, manifest)
-    paths = [path for path, _, _ in planned_files(manifest.spec, manifest.layout)]
+    paths = [path for path, _, _ in planned_paths(manifest.spec, manifest.layout)]
     places = [targets.of(path) for path in paths if path in manifest.files]
     files = [place for place in places if place is not None] + targets.truth()
     return [*files, *targets.unfinished(paths)] if unfinished else files

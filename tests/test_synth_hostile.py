@@ -301,3 +301,37 @@ def test_another_dataset_of_many_labels_is_told_in_few_words():
     )
     [difference] = one.differences(other)
     assert len(difference) < 500
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        (b"[" * 100_000, "is not a journal: it is nested too deeply; delete it to begin anew"),
+        (b'{"version": NaN}', "is not a journal: "),
+        (b"\xff", "is not a journal: "),
+        (b"", "is not a journal: "),
+    ],
+)
+def test_a_journal_that_is_none_is_refused(tmp_path, line, message):
+    (tmp_path / "dataset.json.partial").write_bytes(line + b"\n")
+    with pytest.raises(ValueError, match=message):
+        write(SPEC, LAYOUT, tmp_path)
+
+
+@pytest.mark.parametrize("line", [b'[["x"], {}]', b"[" * 100_000, b"3", b'["x"]', b"\xff", b"{}"])
+def test_a_line_of_a_journal_that_is_no_entry_is_refused(tmp_path, line):
+    header = manifests.Manifest(SPEC, LAYOUT, manifests.Options(), {}).header()
+    (tmp_path / "dataset.json.partial").write_bytes(
+        b"\n".join([json.dumps(header).encode(), line, b""])
+    )
+    with pytest.raises(ValueError, match=r"has the line .*, no entry"):
+        write(SPEC, LAYOUT, tmp_path)
+
+
+def test_a_journal_outside_of_the_folder_is_not_read(tmp_path):
+    (tmp_path / "elsewhere").write_bytes(b"{}\n")
+    root = tmp_path / "data"
+    root.mkdir()
+    (root / "dataset.json.partial").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(OSError, match="leads out of the folder"):
+        write(SPEC, LAYOUT, root)
