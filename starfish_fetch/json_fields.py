@@ -126,6 +126,10 @@ class JsonFields:
             self.refuse(value, words, name)
         return value
 
+    def raw(self, name: str) -> Any:
+        """Return a field of any type, None if it is missing."""
+        return self._value.get(name)
+
     def absent(self, name: str) -> bool:
         """Return whether a field is missing, or null."""
         return self._value.get(name) is None

@@ -171,6 +171,11 @@ class Loader:
         """Whether every tile is in place, or filled because it could not be had."""
         return self._stack.placed.count(True) + len(self.failures) == len(self._stack.placed)
 
+    @property
+    def dtypes(self) -> Mapping[np.dtype[Any], TileKey]:
+        """The dtypes that tiles had so far, each with the first tile that had it."""
+        return self._verifier.dtypes
+
     def coordinates(self) -> PhysicalCoordinates:
         """Return where the pixels lie, asking the tiles for their coordinates alone.
 

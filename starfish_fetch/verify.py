@@ -173,6 +173,11 @@ class TileVerifier:
                     )
             self._dtypes.setdefault(dtype, key)
 
+    @property
+    def dtypes(self) -> Mapping[np.dtype[Any], TileKey]:
+        """The dtypes that tiles had so far, each with the first tile that had it."""
+        return dict(self._dtypes)
+
     def intensities(self, pixels: NDArray[Any], key: TileKey) -> None:
         """Raise ValueError if intensities leave [0, 1]; note the tile if they have NaN."""
         if verify_intensities(pixels):

@@ -15,6 +15,7 @@ import click
 
 from starfish_fetch import __version__
 from starfish_fetch.cli._check import Process, check
+from starfish_fetch.cli._convert import convert
 from starfish_fetch.cli._demo_command import demo
 from starfish_fetch.cli._errors import Group, TerminatedError
 from starfish_fetch.cli._load import load
@@ -37,7 +38,7 @@ __all__ = ["app", "run"]
 @click.version_option(__version__, message="%(prog)s %(version)s")
 @click.pass_context
 def app(ctx: click.Context, debug: bool) -> None:
-    """Load 5-D images through TileFetchers: write known data; load, check, profile yours.
+    """Load 5-D images through TileFetchers: write known data; load, check, profile, convert yours.
 
     Exit status: 0 if all went well, 1 if something failed or did not hold, 2 if the command was
     not understood, 130 if it was interrupted.
@@ -47,7 +48,7 @@ def app(ctx: click.Context, debug: bool) -> None:
         click.echo(ctx.get_help())
 
 
-for command in (demo, synth, load, check, profile, compare):
+for command in (demo, synth, load, check, profile, compare, convert):
     app.add_command(command)
 
 

@@ -208,8 +208,18 @@ def _all(*options: Callable[[Decorated], Decorated]) -> Callable[[Decorated], De
     return decorate
 
 
-def fetched_image_options(*, like: str) -> Callable[[Decorated], Decorated]:
+def fetched_image_options(*, like: str, fovs: bool = False) -> Callable[[Decorated], Decorated]:
     """Add the options that say which image a fetcher is of: a dataset, or labels and a size."""
+    fov = click.option(
+        "--fov",
+        type=int,
+        help="Label of the field of view.  [default: the dataset's first, or 0]",
+    )
+    several = click.option(
+        "--fovs",
+        type=LABELS,
+        help="Labels of the fields of view.  [default: all of the dataset, or 0]",
+    )
     return _all(
         click.option("--like", type=click.Path(path_type=Path), help=like),
         click.option("--rounds", type=LABELS, help="Labels of the rounds."),
@@ -218,11 +228,7 @@ def fetched_image_options(*, like: str) -> Callable[[Decorated], Decorated]:
         click.option(
             "--size", type=SIZE, metavar="YxX", help="Rows x columns of a tile, or N for NxN."
         ),
-        click.option(
-            "--fov",
-            type=int,
-            help="Label of the field of view.  [default: the dataset's first, or 0]",
-        ),
+        several if fovs else fov,
     )
 
 
