@@ -7,6 +7,7 @@ so that they can be filled a tile at a time.
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -43,7 +44,9 @@ def load_zarr() -> Any:
 
 def _load_writer() -> Any:
     try:
-        return import_module("ome_zarr.writer"), import_module("ome_zarr.format")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # it warns of itself
+            return import_module("ome_zarr.writer"), import_module("ome_zarr.format")
     except ImportError:
         raise require("ome_zarr", "zarr", "writing OME-Zarr") from None
 

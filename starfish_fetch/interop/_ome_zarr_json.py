@@ -239,7 +239,9 @@ def _in(folder: Path) -> Iterator[None]:
 
 
 def _ome(attributes: dict[str, Any]) -> JsonFields:
-    return JsonFields(attributes.get("ome", attributes))
+    if "ome" in attributes:  # since 0.5
+        return JsonFields(attributes["ome"], "ome")
+    return JsonFields(attributes)
 
 
 def _below(path: str, field: str) -> str:

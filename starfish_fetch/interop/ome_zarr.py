@@ -172,10 +172,15 @@ class OmeZarrTileFetcher(TileFetcher):
         if array is None:
             array = self._arrays[fov] = self._open(image)
         if image.own:
-            # zarr takes a chunk that is not there for one of nothing but the fill value.
+            # zarr takes a chunk that is not there, or empty, for one of nothing but the fill value.
             for path in image.files(place, rows, columns):
-                if not os.path.exists(path):
-                    raise FileNotFoundError(2, "a chunk of the image is not there", path)
+                try:
+                    size = os.stat(path).st_size
+                except FileNotFoundError as error:
+                    error.add_note("a chunk of the image is not there: copy it again")
+                    raise
+                if not size:
+                    raise SourceError(f"{path} is empty: copy it again")
         try:
             pixels = array[(*image.index(place), rows, columns)]
         except OSError:
