@@ -60,7 +60,7 @@ def to_dask(
     """Return an image as a lazy dask array (r, c, z, y, x), each of whose tasks is a small load.
 
     No pixel is fetched until it is computed; one tile of each z-plane is asked for its
-    coordinates. What is sliced away is not fetched. It runs on threads, on processes and on
+    coordinates. What a slice leaves out is not fetched. It runs on threads, on processes and on
     ``dask.distributed``: a fetcher that is not ``thread_safe`` is called by one task at a time in
     each process, and a process has it once. For processes it must be possible to pickle it.
 

@@ -52,7 +52,8 @@ def _labelled(
         for (coordinate, axis), values in zip(_ALONG.items(), physical, strict=True)
     }
     index = {str(axis): list(values) for axis, values in labels.items()}
-    return xr.DataArray(array, dims=_DIMENSIONS, coords={**index, **along})
+    # An array of dask's would give it its own name.
+    return xr.DataArray(array, dims=_DIMENSIONS, coords={**index, **along}).rename(None)
 
 
 def parse_dataarray(

@@ -45,7 +45,8 @@ class _Images(BackendArray):
         if wanted.ndim == 0:
             return self.images[int(wanted)][tuple(within)]
         if not len(wanted):
-            return self.images[0][tuple(within)][np.newaxis][:0]
+            kept = (np.arange(size)[one] for size, one in zip(self.shape[1:], within, strict=True))
+            return np.empty([0, *(len(one) for one in kept if one.ndim)], self.dtype)
         return np.stack([self.images[number][tuple(within)] for number in wanted])
 
 
