@@ -114,9 +114,9 @@ def check(
     """Say what is wrong with FETCHER, by name, and what to change.
 
     FETCHER is path/to/file.py:factory or package.module:factory, where calling factory() returns
-    a fresh fetcher, or the folder of a synth dataset. The image's labels and tile shape come with
-    the dataset, from --like, from --rounds, --chs, --zplanes and --size, or from an attribute
-    'extent' of the fetcher.
+    a fresh fetcher, or the folder of a synth dataset, of an experiment in SpaceTx format or of
+    OME-Zarr. The image's labels and tile shape come with the folder, from --like, from --rounds,
+    --chs, --zplanes and --size, or from an attribute 'extent' of the fetcher.
 
     Exit status 1 if a check fails: data would be wrong, or could not be loaded at all. A warning
     is about what is slow, fragile, or suspicious.

@@ -112,9 +112,9 @@ def convert(
     """Write the image that FETCHER provides into the folder OUT, in a format others open.
 
     FETCHER is path/to/file.py:factory or package.module:factory, where calling factory() returns
-    a fetcher, or the folder of a synth dataset. The image's labels and tile shape come with the
-    dataset, from --like, from --rounds, --chs, --zplanes and --size, or from an attribute
-    'extent' of the fetcher.
+    a fetcher, or the folder of a synth dataset, of an experiment in SpaceTx format or of
+    OME-Zarr. The image's labels and tile shape come with the folder, from --like, from --rounds,
+    --chs, --zplanes and --size, or from an attribute 'extent' of the fetcher.
 
     OUT appears whole or not at all. After an interruption, the same command writes what is
     missing; what is in OUT already is left alone without --overwrite.

@@ -25,7 +25,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Labels", "Subject", "find"]
 
-_FORMS = "path/to/file.py:factory, package.module:factory, or the folder of a synth dataset"
+_FORMS = (
+    "path/to/file.py:factory, package.module:factory, or the folder of a synth dataset, of an "
+    "experiment in SpaceTx format or of OME-Zarr"
+)
 
 
 @dataclass(frozen=True)
@@ -75,7 +78,8 @@ def find(reference: str, like: Path | None, labels: Labels, *, unmade: bool = Fa
     Parameters
     ----------
     reference : str
-        ``path/to/file.py:factory``, ``package.module:factory``, or a synth dataset's folder.
+        ``path/to/file.py:factory``, ``package.module:factory``, or the folder of a synth dataset,
+        of an experiment in SpaceTx format, or of OME-Zarr.
     like : path, optional
         A synth dataset with the same image.
     labels : Labels
@@ -94,12 +98,15 @@ def find(reference: str, like: Path | None, labels: Labels, *, unmade: bool = Fa
     if folder.is_dir() or not colon:
         if not folder.exists():
             raise click.UsageError(f"there is no {reference!r}; give {_FORMS}")
-        given = len(labels.missing()) < 4
-        if like is not None or given:
+        reader = _reader(folder)
+        if len(labels.missing()) < 4 or (like is not None and reader is None):
             raise click.UsageError(
-                f"{reference!r} is a dataset, which knows its labels: leave out "
+                f"{reference!r} {'is a dataset, which knows its' if reader is None else 'has its'} "
+                "labels: leave out "
                 + ("--like" if like is not None else "--rounds, --chs, --zplanes and --size")
             )
+        if reader is not None:
+            return _of_folder(folder, reader, like, labels)
         dataset = open_dataset(folder)
         extent = _extent_of(dataset, labels)
         make = partial(dataset.fetcher, extent.fov)
@@ -117,6 +124,29 @@ def find(reference: str, like: Path | None, labels: Labels, *, unmade: bool = Fa
         factory = _factory(place, name)
         fetcher = None if unmade and known is not None else _make(factory, f"{place}:{name}")
     return Subject(factory, fetcher, known or _extent_from(fetcher, labels), oracle, None)
+
+
+def _reader(folder: Path) -> Callable[[Path], Any] | None:
+    """Return what reads a folder that is of no synth dataset, by the files in it."""
+    if (folder / "experiment.json").is_file():
+        from starfish_fetch.interop.spacetx import SpaceTxTileFetcher
+
+        return SpaceTxTileFetcher
+    if any((folder / name).is_file() for name in ("zarr.json", ".zattrs")):
+        from starfish_fetch.interop.ome_zarr import OmeZarrTileFetcher
+
+        return OmeZarrTileFetcher
+    return None
+
+
+def _of_folder(
+    folder: Path, reader: Callable[[Path], Any], like: Path | None, labels: Labels
+) -> Subject:
+    fetcher = reader(folder)
+    dataset = None if like is None else open_dataset(like)
+    with asked("--fov"):
+        extent = fetcher.extent if labels.fov is None else fetcher.extent_of(labels.fov)
+    return Subject(partial(reader, folder), fetcher, extent, dataset, folder)
 
 
 def _extent_of(dataset: Dataset, labels: Labels) -> Extent:

@@ -82,9 +82,9 @@ def load(
     """Load the image that FETCHER provides, and say what that took.
 
     FETCHER is path/to/file.py:factory or package.module:factory, where calling factory() returns
-    a fetcher, or the folder of a synth dataset. The image's labels and tile shape come with the
-    dataset, from --like, from --rounds, --chs, --zplanes and --size, or from an attribute
-    'extent' of the fetcher.
+    a fetcher, or the folder of a synth dataset, of an experiment in SpaceTx format or of
+    OME-Zarr. The image's labels and tile shape come with the folder, from --like, from --rounds,
+    --chs, --zplanes and --size, or from an attribute 'extent' of the fetcher.
 
     With --verify, exit status 1 if a pixel is wrong; then nothing is saved.
     """

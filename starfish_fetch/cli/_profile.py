@@ -88,9 +88,9 @@ def profile(
     """Measure what loading through FETCHER costs in every order, and say which to use.
 
     FETCHER is path/to/file.py:factory or package.module:factory, where calling factory() returns
-    a fresh fetcher, or the folder of a synth dataset. The image's labels and tile shape come with
-    the dataset, from --like, from --rounds, --chs, --zplanes and --size, or from an attribute
-    'extent' of the fetcher.
+    a fresh fetcher, or the folder of a synth dataset, of an experiment in SpaceTx format or of
+    OME-Zarr. The image's labels and tile shape come with the folder, from --like, from --rounds,
+    --chs, --zplanes and --size, or from an attribute 'extent' of the fetcher.
 
     Counted are opens and bytes, exactly; seconds are the median of several loads, each by a fresh
     fetcher. Beside them stands what the fetcher's 'source' predicts, and where the two differ,
