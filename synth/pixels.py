@@ -97,7 +97,8 @@ def _generator(
     if spec.generator == "philox":
         return start
     # Small Fast Chaotic (C. Doty-Humphrey, PractRand): twice as fast.
-    return np.random.SFC64(_Begin(start.random_raw(3)))
+    # numpy takes any ISeedSequence, though its types say otherwise.
+    return np.random.SFC64(_Begin(start.random_raw(3)))  # type: ignore[arg-type]
 
 
 class _Begin(ISeedSequence):
