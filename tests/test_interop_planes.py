@@ -16,7 +16,15 @@ from fetchers import image
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from starfish_fetch import Axes, Extent, ImageStack, as_fetcher, trace
+from starfish_fetch import (
+    Axes,
+    Extent,
+    ImageStack,
+    SourceError,
+    as_fetcher,
+    profile_orders,
+    trace,
+)
 from starfish_fetch.testing import check_fetcher
 
 PIXELS = image((3, 2, 4, 12, 9))
@@ -298,3 +306,23 @@ def test_nothing_is_imported_for_what_was_not_given():
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ran.stdout == "[]\n"
+
+
+def test_a_profile_counts_the_files_of_a_sequence(opened):
+    profile = profile_orders(
+        lambda: KINDS["tifffile sequence of volumes"](opened),
+        EXTENT,
+        [("r", "c", "z"), ("z", "r", "c")],
+        repeat=1,
+    )
+    opens = {row.group_by: row.opens for row in profile.rows}
+    assert opens == {tuple("rcz"): 6, tuple("zrc"): 24}
+
+
+def test_a_file_of_another_shape_is_not_taken_for_one_of_the_sequence(folder, tmp_path):
+    for name in ("hyb_R0_C0.tif", "hyb_R0_C1.tif"):
+        (tmp_path / name).write_bytes((folder / name).read_bytes())
+    fetcher = as_fetcher(sequence(tmp_path / "*.tif", r"_(R)(\d+)_(C)(\d+)"), axes="rczyx")
+    tifffile.imwrite(tmp_path / "hyb_R0_C1.tif", PIXELS[0, 1, :2], photometric="minisblack")
+    with pytest.raises(SourceError, match=r"holds the shape \(2, 12, 9\); expected \(4, 12, 9\)"):
+        fetcher.get_tile(0, 0, 1, 0).tile_data()

@@ -10,7 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import synth
-from starfish_fetch import DataFormatWarning, ImageStack, Layout, to_float32, trace
+from starfish_fetch import (
+    DataFormatWarning,
+    ImageStack,
+    Layout,
+    TiffTileFetcher,
+    to_float32,
+    trace,
+)
 
 SPEC = synth.Spec([1, 4], [0, 2, 3], range(4), tile_shape=(16, 11), fovs=[0, 5])
 
@@ -191,3 +198,12 @@ def test_chunks_are_the_tiles_of_a_file(dataset):
 def test_an_opened_dataset_can_be_sent_to_another_process(dataset, opened):
     again = pickle.loads(pickle.dumps(opened))
     xr.testing.assert_identical(again.load(), opened.load())
+
+
+def test_closing_closes_the_files(dataset, monkeypatch):
+    closed = []
+    monkeypatch.setattr(TiffTileFetcher, "close", lambda fetcher: closed.append(fetcher))
+    with xr.open_dataset(dataset.root, engine="starfish-fetch") as opened:
+        opened.image.isel(fov=0).load()
+        assert not closed
+    assert len(closed) == 1

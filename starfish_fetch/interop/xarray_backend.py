@@ -126,7 +126,7 @@ class DatasetBackend(BackendEntrypoint):
         for number, axis in enumerate("xyz"):
             values = np.stack([image.physical[number] for image in images])
             coordinates[f"{axis}c"] = (("fov", axis), values)
-        opened = xr.Dataset({"image": image}, coordinates)
-        opened.set_close(fetcher.close)
         dropped = [drop_variables] if isinstance(drop_variables, str) else drop_variables or ()
-        return opened.drop_vars(dropped, errors="ignore")
+        opened = xr.Dataset({"image": image}, coordinates).drop_vars(dropped, errors="ignore")
+        opened.set_close(fetcher.close)
+        return opened
