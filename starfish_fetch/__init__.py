@@ -21,7 +21,14 @@ if TYPE_CHECKING:
         TileKey,
     )
     from starfish_fetch.contract import FetchedTile, TileFetcher
-    from starfish_fetch.convert import Conversion, to_ome_zarr, to_spacetx
+    from starfish_fetch.convert import (
+        Breakeven,
+        Conversion,
+        OrderBreakeven,
+        breakeven,
+        to_ome_zarr,
+        to_spacetx,
+    )
     from starfish_fetch.crop import CropParameters
     from starfish_fetch.errors import (
         DataFormatWarning,
@@ -52,6 +59,7 @@ if TYPE_CHECKING:
 _HOME = {
     "Advice": "advice",
     "Axes": "axes",
+    "Breakeven": "convert",
     "Comparison": "profile",
     "Conversion": "convert",
     "CoordinateValue": "axes",
@@ -68,6 +76,7 @@ _HOME = {
     "NpyTileFetcher": "npy",
     "Number": "axes",
     "OmeZarrTileFetcher": "interop.ome_zarr",
+    "OrderBreakeven": "convert",
     "OrderComparison": "profile",
     "OrderPrediction": "advice",
     "OrderProfile": "profile",
@@ -80,6 +89,7 @@ _HOME = {
     "TileKey": "axes",
     "WorkersPrediction": "advice",
     "as_fetcher": "interop.planes",
+    "breakeven": "convert",
     "compare": "profile",
     "load_experiment": "interop.dask",
     "profile_orders": "profile",
@@ -93,6 +103,7 @@ _HOME = {
 __all__ = [
     "Advice",
     "Axes",
+    "Breakeven",
     "Comparison",
     "Conversion",
     "CoordinateValue",
@@ -109,6 +120,7 @@ __all__ = [
     "NpyTileFetcher",
     "Number",
     "OmeZarrTileFetcher",
+    "OrderBreakeven",
     "OrderComparison",
     "OrderPrediction",
     "OrderProfile",
@@ -122,6 +134,7 @@ __all__ = [
     "WorkersPrediction",
     "__version__",
     "as_fetcher",
+    "breakeven",
     "compare",
     "load_experiment",
     "profile_orders",

@@ -369,8 +369,19 @@ def test_a_link_that_leads_outside_is_followed_only_if_allowed(tmp_path):
     root = experiment(tmp_path / "experiment")
     (root / "tile.npy").rename(tmp_path / "outside.npy")
     (root / "tile.npy").symlink_to("../outside.npy")
-    with pytest.raises(ValueError, match=r"is a link to .*leads out of"):
+    with pytest.raises(ValueError, match=r"is linked to .*leads out of"):
         pixels_of(root)
+    assert pixels_of(root, allow_outside=True).shape == (3, 4)
+
+
+def test_a_link_to_a_folder_outside_is_followed_only_if_allowed(tmp_path):
+    root = experiment(tmp_path / "experiment", in_tile(file="tiles/tile.npy"))
+    (tmp_path / "outside").mkdir()
+    (root / "tile.npy").rename(tmp_path / "outside" / "tile.npy")
+    (root / "tiles").symlink_to("../outside")
+    for _ in range(2):
+        with pytest.raises(ValueError, match=r"is linked to .*leads out of"):
+            pixels_of(root)
     assert pixels_of(root, allow_outside=True).shape == (3, 4)
 
 

@@ -17,6 +17,7 @@ from starfish_fetch.cli._output import echo_json, wants_progress
 
 if TYPE_CHECKING:
     from starfish_fetch.cli._fetchers import Subject
+    from starfish_fetch.convert import Breakeven, Conversion
 
 __all__ = ["convert"]
 
@@ -94,6 +95,12 @@ def _named(
 @click.option(
     "--workers", type=click.IntRange(min=1), help="Threads, for a fetcher that is thread-safe."
 )
+@click.option(
+    "--breakeven",
+    is_flag=True,
+    help="Also measure loading in every order, directly and from OUT, and say after how many loads "
+    "the conversion has paid.",
+)
 @click.option("--overwrite", is_flag=True, help="Replace a finished conversion that OUT holds.")
 @json_option
 def convert(
@@ -105,6 +112,7 @@ def convert(
     fovs: tuple[int, ...] | None,
     group_by: tuple[Axes, ...] | None,
     workers: int | None,
+    breakeven: bool,
     overwrite: bool,
     as_json: bool,
     **options: Any,
@@ -129,17 +137,47 @@ def convert(
     if also:
         others = {name: find(reference, None, Labels()) for name, reference in also.items()}
         given["others"] = {name: (one.fetcher, _extents(one, fovs)) for name, one in others.items()}
-    rest = {"group_by": group_by, "workers": workers, "overwrite": overwrite}
+    rest = {"group_by": group_by, "workers": workers}
     with asked():
-        job = _job(target)(subject.fetcher, extents, out, **given, **rest)
+        job = _job(target)(subject.fetcher, extents, out, overwrite=overwrite, **given, **rest)
+    if breakeven:
+        found = _measured(subject, extents, target, out, given | rest)
+        _report(found, fetcher, as_json)
+        return
     with others_code():
         done = job.run(progress=wants_progress())
+    _report(done, fetcher, as_json)
+
+
+def _report(found: Conversion | Breakeven, fetcher: str, as_json: bool) -> None:
     if as_json:
-        echo_json(
-            {"command": "convert", "ok": True, "fetcher": fetcher, **json.loads(done.to_json())}
-        )
+        report = {"command": "convert", "ok": True, "fetcher": fetcher}
+        echo_json({**report, **json.loads(found.to_json())})
     else:
-        click.echo(str(done))
+        click.echo(str(found))
+
+
+def _measured(
+    subject: Subject, extents: tuple[Extent, ...], target: str, out: Path, options: dict[str, Any]
+) -> Breakeven:
+    from starfish_fetch.convert import breakeven
+
+    if len(extents) > 1:
+        raise click.UsageError("--breakeven measures one field of view: name it by --fovs (0,)")
+    if out.exists():
+        raise click.UsageError(
+            f"--breakeven times a conversion from its beginning, and {str(out)!r} is there: name "
+            "another folder"
+        )
+    with others_code():
+        return breakeven(
+            subject.make,
+            extents[0],
+            target,  # type: ignore[arg-type]
+            out,
+            progress=wants_progress(),
+            **options,
+        )
 
 
 def _job(target: str) -> Any:

@@ -52,6 +52,7 @@ class Folder:
     def __init__(self, path: str, *, allow_outside: bool) -> None:
         self.path = os.path.abspath(path)
         self.allow_outside = allow_outside
+        self._checked: set[str] = set()
 
     def resolve(self, reference: str, field: str, document: str) -> str:
         """Return the path that a document refers to; nothing is opened.
@@ -94,16 +95,25 @@ class Folder:
         ValueError
             If it is no plain file, or a link leads out of the folder.
         """
+        mode = os.lstat(path).st_mode
+        if stat.S_ISLNK(mode):
+            self._check_real(path)
+            mode = os.stat(path).st_mode
+        elif (folder := os.path.dirname(path)) not in self._checked:
+            self._check_real(folder)
+            self._checked.add(folder)
+        if not stat.S_ISREG(mode):  # a pipe would keep its reader for ever
+            raise ValueError(f"{path!r} is no plain file")
+        with open(path, "rb", buffering=0) as file:
+            yield file
+
+    def _check_real(self, path: str) -> None:
         real = os.path.realpath(path, strict=True)
         if not self.allow_outside and not _within(real, os.path.realpath(self.path)):
             raise ValueError(
-                f"{path!r} is a link to {real!r}, which leads out of {self.path!r}; pass "
+                f"{path!r} is linked to {real!r}, which leads out of {self.path!r}; pass "
                 "allow_outside=True if you trust the experiment"
             )
-        if not stat.S_ISREG(os.stat(real).st_mode):  # a pipe would keep its reader for ever
-            raise ValueError(f"{path!r} is no plain file")
-        with open(real, "rb", buffering=0) as file:
-            yield file
 
     @contextmanager
     def document(self, path: str, versions: tuple[str, ...]) -> Iterator[JsonFields]:
