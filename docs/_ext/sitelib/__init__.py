@@ -6,7 +6,7 @@ from typing import Any
 
 from sphinx.application import Sphinx
 
-from sitelib import benchmarks, layouts, names, schemas, stories
+from sitelib import benchmarks, computed, layouts, links, names, schemas, stories
 
 __all__ = ["setup"]
 
@@ -14,7 +14,9 @@ __all__ = ["setup"]
 def setup(app: Sphinx) -> dict[str, Any]:
     """Connect everything."""
     benchmarks.setup(app)
+    computed.setup(app)
     layouts.setup(app)
+    links.setup(app)
     names.setup(app)
     schemas.setup(app)
     stories.setup(app)
