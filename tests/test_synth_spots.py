@@ -3,9 +3,7 @@
 import hashlib
 import json
 import math
-import runpy
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -308,9 +306,3 @@ def test_a_large_tile_takes_well_under_a_second():
         tile(spec, 0, 1, 1, z)
         seconds.append(time.perf_counter() - start)
     assert min(seconds) < 0.8  # a sixth of it on an idle core
-
-
-def test_the_picture_of_the_docs_is_drawn(tmp_path):
-    script = Path(__file__).parents[1] / "docs" / "spots.py"
-    runpy.run_path(str(script))["main"](tmp_path / "spots.png")
-    assert (tmp_path / "spots.png").read_bytes()[:4] == b"\x89PNG"
