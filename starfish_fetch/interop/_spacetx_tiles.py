@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from io import BytesIO
 from math import prod
 from typing import Any
@@ -13,6 +14,8 @@ __all__ = ["ENDINGS", "decode", "encode"]
 
 ENDINGS = {"NUMPY": "npy", "TIFF": "tiff"}
 """How the names of tile files end, by format."""
+
+_LARGEST_HEADER = 1 << 16
 
 
 def encode(pixels: NDArray[Any], tile_format: str) -> bytes:
@@ -45,23 +48,31 @@ def decode(data: bytearray, tile_format: str) -> NDArray[Any]:
 
 
 def _from_npy(data: bytearray) -> NDArray[Any]:
-    stream = BytesIO(data[: 1 << 16])
-    version = np.lib.format.read_magic(stream)
-    if version not in ((1, 0), (2, 0)):
-        raise ValueError(f"its version is {version}")
-    read = np.lib.format.read_array_header_1_0
-    if version == (2, 0):
-        read = np.lib.format.read_array_header_2_0
-    shape, columns_first, dtype = read(stream)
+    width = 2 if data[6:7] == b"\1" else 4  # of the header's length
+    start = 8 + width + int.from_bytes(data[8 : 8 + width], "little")
+    if start > _LARGEST_HEADER:
+        raise ValueError(f"its header has {start} bytes")
+    shape, columns_first, dtype = _header(bytes(data[:start]))
     # Compared before anything of that size is asked of the system.
-    held, expected = len(data) - stream.tell(), prod(shape) * dtype.itemsize
+    held, expected = len(data) - start, prod(shape) * dtype.itemsize
     if held != expected or dtype.hasobject:
         raise ValueError(
             f"it holds {held} bytes of pixels; {expected} are expected of {dtype} in the shape "
             f"{shape}"
         )
-    flat = np.frombuffer(data, dtype, prod(shape), stream.tell())
+    flat = np.frombuffer(data, dtype, prod(shape), start)
     return flat.reshape(shape, order="F" if columns_first else "C")
+
+
+@lru_cache(maxsize=16)  # the tiles of an experiment have all the same
+def _header(head: bytes) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    stream = BytesIO(head)
+    version = np.lib.format.read_magic(stream)
+    if version not in ((1, 0), (2, 0)):
+        raise ValueError(f"its version is {version}")
+    if version == (1, 0):
+        return np.lib.format.read_array_header_1_0(stream)
+    return np.lib.format.read_array_header_2_0(stream)
 
 
 def _from_tiff(data: bytearray) -> NDArray[Any]:
