@@ -142,8 +142,16 @@ def test_the_engine_is_found_without_its_name(dataset, tmp_path):
         xr.open_dataset(other)
     with pytest.raises(ValueError, match=r"dataset\.json"):
         xr.open_dataset(other, engine="starfish-fetch")
-    for nothing in (tmp_path / "absent" / "dataset.json", tmp_path / "data.nc", b"CDF", 7):
+    beside = next(dataset.root.glob("*.tiff"))
+    for nothing in (tmp_path / "absent" / "dataset.json", beside, b"CDF", 7):
         assert not xr.backends.list_engines()["starfish-fetch"].guess_can_open(nothing)
+
+
+def test_opening_reads_no_image_file(dataset):
+    with trace(under=dataset.root) as traced:
+        for dtype in (np.float32, np.uint16, None):
+            xr.open_dataset(dataset.root, engine="starfish-fetch", dtype=dtype).close()
+    assert {path.rpartition("/")[2] for path in traced.by_source} == {"dataset.json"}
 
 
 def test_variables_can_be_left_out(dataset):
