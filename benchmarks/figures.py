@@ -10,6 +10,7 @@ from __future__ import annotations
 import gc
 import math
 import os
+import shutil
 import subprocess
 import sys
 import warnings
@@ -17,7 +18,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, cached_property, partial
 from importlib.util import find_spec
-from itertools import count as counted
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -149,11 +149,14 @@ class Figure:
         return measured.value <= self.bound
 
 
-def _take_turns(actions: Mapping[str, Action], runs: int, nbytes: int) -> dict[str, list[float]]:
+def _take_turns(
+    actions: Mapping[str, Action], runs: int, nbytes: int, before: Action = lambda: None
+) -> dict[str, list[float]]:
     """Time some actions that make so many bytes, one after another and again, in turns."""
     seconds: dict[str, list[float]] = {name: [] for name in actions}
     for run in range(runs):
         for name in list(actions)[:: -1 if run % 2 else 1]:
+            before()
             gc.collect()
             common.touch_memory(2 * nbytes)
             seconds[name].append(common.seconds_of(actions[name]))
@@ -404,40 +407,62 @@ def opens_over_sources(image: Image) -> Measured:
 
 
 def synth_over_tifffile(image: Image) -> Measured:
-    """Make, hash and write random pixels, against writing the same from memory by tifffile."""
-    layout, spec = Layout.per_round_ch(), image.spec
+    """Make and write random pixels, against writing the same from memory by tifffile."""
+    seconds = _seconds_of_writing(image)
+    loop = median(seconds["tifffile"]) / median(seconds["loop"])
+    return _speed(seconds["synth"], seconds["tifffile"], f"loop by hand: {loop:.2f}")
+
+
+def synth_over_loop(image: Image) -> Measured:
+    """Make and write random pixels, against two threads that do no more than that."""
+    seconds = _seconds_of_writing(image)
+    return _speed(seconds["synth"], seconds["loop"])
+
+
+def _speed(subject: Sequence[float], reference: Sequence[float], remark: str = "") -> Measured:
+    # The reference's seconds over ours are our speed over its.
+    speed = _ratio(reference, subject, remark)
+    return replace(
+        speed, subject_seconds=speed.reference_seconds, reference_seconds=speed.subject_seconds
+    )
+
+
+@cache
+def _seconds_of_writing(image: Image) -> dict[str, list[float]]:
+    side = 2 * image.sizes.tile_rows_and_columns  # as of a camera; small files are mostly headers
+    layout, spec = Layout.per_round_ch(), synth.Spec(*image.sizes.planes, (side, side))
     held = {
         path: np.stack([synth.tile(spec, fov, *key) for key in keys])
-        for path, fov, keys in layout.files(image.extent)
+        for path, fov, keys in layout.files(spec.extent(0))
     }
     nbytes = sum(stack.nbytes for stack in held.values())
     with TemporaryDirectory() as folder:
-        roots = (Path(folder, str(number)) for number in counted())
-
-        def ours() -> None:
-            synth.write(spec, layout, next(roots))
+        root = Path(folder, "data")
 
         def by_tifffile() -> None:
-            root = next(roots)
             root.mkdir()
             for path, stack in held.items():
                 tifffile.imwrite(root / path, stack, photometric="minisblack")
 
-        for number, write in enumerate((ours, by_tifffile)):
-            write()
+        def by_loop() -> None:
+            root.mkdir()
+            references.draw_and_write([(root / path, held[path].nbytes) for path in held])
+
+        def delete() -> None:  # or the disk would have its say
+            shutil.rmtree(root, ignore_errors=True)
+
+        actions = {
+            "synth": lambda: synth.write(spec, layout, root),
+            "tifffile": by_tifffile,
+            "loop": by_loop,
+        }
+        for name in ("synth", "tifffile"):
+            actions[name]()
             for path, stack in held.items():
-                found = tifffile.imread(Path(folder, str(number), path))
-                if not np.array_equal(found, stack):
-                    raise AssertionError("the two do not write the same pixels")
-        actions = {"subject": ours, "reference": by_tifffile}
-        seconds = _take_turns(actions, image.sizes.runs, nbytes)
-    # The reference's seconds over ours are our speed over its.
-    speeds = _ratio(seconds["reference"], seconds["subject"])
-    return replace(
-        speeds,
-        subject_seconds=speeds.reference_seconds,
-        reference_seconds=speeds.subject_seconds,
-    )
+                if not np.array_equal(tifffile.imread(root / path), stack):
+                    raise AssertionError(f"{name} does not write the pixels")
+            delete()
+        return _take_turns(actions, image.sizes.runs, nbytes, before=delete)
 
 
 def plan_seconds(image: Image) -> Measured:
@@ -561,6 +586,15 @@ FIGURES: tuple[Figure, ...] = (
         0.8,
         synth_over_tifffile,
         at_least=True,
+    ),
+    Figure(
+        "synth_over_loop",
+        "the same",
+        "two threads that draw and write, by hand",
+        0.8,
+        synth_over_loop,
+        at_least=True,
+        ours=True,
     ),
     Figure(
         "plan_seconds",

@@ -70,6 +70,7 @@ class Limits(_Limits):
     track_ratio_crop_bytes_over_wanted = _tracked("crop_bytes_over_wanted")
     track_ratio_opens_over_sources = _tracked("opens_over_sources")
     track_ratio_synth_over_tifffile = _tracked("synth_over_tifffile")
+    track_ratio_synth_over_loop = _tracked("synth_over_loop")
     track_ratio_import_over_numpy = _tracked("import_over_numpy")
     track_plan_seconds = _tracked("plan_seconds")
     track_plan_megabytes = _tracked("plan_megabytes")

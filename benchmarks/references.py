@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +20,7 @@ import synth
 
 __all__ = [
     "convert_tile_by_tile",
+    "draw_and_write",
     "files_of",
     "read_and_convert",
     "read_files_and_convert",
@@ -29,6 +32,7 @@ Planes = Sequence[tuple[str, Sequence[tuple[int, Place]]]]
 """Each file: its path, and where in the file and in the image each of its planes lies."""
 
 THREADS = 2
+_PIECE = 2**19
 
 
 def files_of(dataset: synth.Dataset) -> Planes:
@@ -115,6 +119,20 @@ def convert_tile_by_tile(fetcher: Any) -> NDArray[np.float32]:
                 tile = fetcher.get_tile(extent.fov, round_label, ch_label, zplane_label)
                 np.multiply(tile.tile_data(), scale, out=out[r, c, z], dtype=np.float32)
     return out
+
+
+def draw_and_write(files: Sequence[tuple[Path, int]]) -> None:
+    """Fill files with so many random bytes each: without a format, and without a note of it."""
+
+    def work(file: tuple[Path, int]) -> None:
+        path, nbytes = file
+        draw = np.random.SFC64().random_raw
+        with path.open("xb", buffering=0) as target:
+            for begin in range(0, nbytes, _PIECE):
+                target.write(draw(min(_PIECE, nbytes - begin) // 8).data)
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        list(pool.map(work, files))
 
 
 def _scale(dtype: str) -> np.float32:
