@@ -252,6 +252,22 @@ def test_the_files_of_a_sequence_are_its_sources(opened):
     assert as_fetcher(PIXELS, source=lambda *labels: labels).source(0, 1, 2, 3) == (0, 1, 2, 3)
 
 
+def test_a_series_that_has_no_page_for_each_plane_is_read_once(tmp_path, monkeypatch):
+    path = tmp_path / "volume.tif"
+    grey = {"photometric": "minisblack", "metadata": {"axes": "ZYX"}}
+    tifffile.imwrite(path, PIXELS[0, 0], volumetric=True, tile=(4, 16, 16), **grey)
+    read = []
+    asarray = tifffile.TiffPageSeries.asarray
+    monkeypatch.setattr(
+        tifffile.TiffPageSeries, "asarray", lambda series: read.append(1) or asarray(series)
+    )
+    with tifffile.TiffFile(path) as file:
+        fetcher = as_fetcher(file)
+        for z in range(4):
+            np.testing.assert_array_equal(fetcher.get_tile(0, 0, 0, z).tile_data(), PIXELS[0, 0, z])
+    assert len(read) == 1
+
+
 def test_a_gap_in_a_sequence_is_an_error_for_its_tiles(folder, tmp_path):
     for name in ("plane_T0_C0_Z0.tif", "plane_T1_C0_Z1.tif"):
         (tmp_path / name).write_bytes((folder / name).read_bytes())

@@ -83,15 +83,16 @@ class SequenceReader(PlaneReader):
         """Read the file of a plane, unless it was the one before."""
         index = self._index(position, rows, columns)
         path = self._file(index)
-        if path != self._last[0]:
+        last = self._last
+        if path != last[0]:
             image = self._imread(path)
             if image.shape != self._in_file:
                 raise SourceError(
                     f"{path} holds the shape {image.shape}; expected {self._in_file}, as the first "
                     "file of the sequence has"
                 )
-            self._last = path, image
-        return self._upright(self._last[1][index[self._across :]])
+            self._last = last = path, image
+        return self._upright(last[1][index[self._across :]])
 
     def source(self, position: Position) -> Hashable | None:
         """Return the path of the file."""
