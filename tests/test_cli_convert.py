@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
+import shlex
 import textwrap
 from pathlib import Path
 
@@ -291,3 +293,13 @@ def test_help_shows_examples_and_imports_no_numerics():
     shown = in_process(code=code).stdout
     assert "starfish-fetch convert data experiment --to spacetx" in shown
     assert shown.endswith("[]\n")
+
+
+def test_every_command_of_the_page_runs():
+    pytest.importorskip("ome_zarr")
+    page = Path(__file__).parents[1] / "docs" / "convert.md"
+    [block] = re.findall(r"^```sh\n(.*?)^```$", page.read_text(encoding="utf-8"), re.M | re.S)
+    for command in block.splitlines():
+        program, *arguments = shlex.split(command)
+        result = run(*arguments)
+        assert (program, result.exit_code) == ("starfish-fetch", 0), (command, result.output)
