@@ -84,7 +84,9 @@ class NamesItsFiles(ArrayFetcher):
         return f"z{z}"
 
 
-def test_one_source_is_finished_before_the_next(tmp_path):
+@pytest.mark.parametrize("tiles_at_a_time", [1, 4, 100])
+def test_one_source_is_finished_before_the_next(tmp_path, monkeypatch, tiles_at_a_time):
+    monkeypatch.setattr(_images, "_BLOCK_PIXELS", tiles_at_a_time * 6 * 5)
     fetcher = NamesItsFiles(image(SHAPE, np.uint16))
     convert(tmp_path / "out", fetcher)
     assert [z for _, _, z in fetcher.asked("tile_data")] == [0] * 6 + [1] * 6
@@ -368,11 +370,25 @@ class Misaligned(ArrayFetcher):
         return {**found, sf.Coordinates.X: (0.1, 1.8)} if key == (1, 2, 1) else found
 
 
-@pytest.mark.usefixtures("small_blocks")
-def test_tiles_of_all_blocks_lie_in_one_place(tmp_path):
+@pytest.mark.parametrize("tiles_at_a_time", [1, 2, 100])
+def test_tiles_of_all_blocks_lie_in_one_place(tmp_path, monkeypatch, tiles_at_a_time):
+    monkeypatch.setattr(_images, "_BLOCK_PIXELS", tiles_at_a_time * 6 * 5)
     with pytest.raises(ValueError, match="Tiles must be aligned") as caught:
         convert(tmp_path / "out", Misaligned(image(SHAPE, np.uint16)))
     assert "tile (round=1, ch=2, zplane=1) against" in caught.value.__notes__[0]
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_tiles_of_an_earlier_call_lie_there_too(tmp_path):
+    class Elsewhere(ArrayFetcher):
+        def coordinates_of(self, key):
+            return {**super().coordinates_of(key), sf.Coordinates.X: (0.1, 1.8)}
+
+    array = image(SHAPE, np.uint16)
+    with pytest.raises(OSError, match="gone"):
+        convert(tmp_path / "out", FailsAt(array, (1, 1, 0), OSError("gone")))
+    with pytest.raises(ValueError, match="Tiles must be aligned"):
+        convert(tmp_path / "out", Elsewhere(array))
 
 
 @pytest.mark.filterwarnings("ignore:Not all tiles have the same precision")

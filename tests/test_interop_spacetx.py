@@ -29,6 +29,13 @@ class Full(ArrayFetcher):
         return {"key": list(key)} if key[1] else {}
 
 
+class Numbers(Full):
+    """With a number for z, as most fetchers have it."""
+
+    def coordinates_of(self, key):
+        return {**super().coordinates_of(key), sf.Coordinates.Z: 0.1 * key[2]}
+
+
 def extent_of(fetcher, fov=0):
     rows, columns = fetcher.array.shape[3:]
     return sf.Extent({"y": rows, "x": columns}, fov, *fetcher.labels)
@@ -191,9 +198,10 @@ def document(path):
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("tile_format", ["NUMPY", "TIFF"])
+@pytest.mark.parametrize("kind", [Full, Numbers])
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
-def test_files_are_those_that_starfish_writes(starfish, tmp_path, tile_format, dtype):
-    fetcher = Full(image((3, 2, 2, 9, 7), dtype))
+def test_files_are_those_that_starfish_writes(starfish, tmp_path, tile_format, kind, dtype):
+    fetcher = kind(image((3, 2, 2, 9, 7), dtype))
     written_by_starfish(tmp_path / "theirs", fetcher, tile_format)
     others = {"nuclei": (fetcher, extent_of(fetcher))}
     written(tmp_path / "ours", fetcher, tile_format=tile_format, others=others)
