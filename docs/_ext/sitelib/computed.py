@@ -51,7 +51,7 @@ def _tiles(keys: Iterable[tuple[int, ...]]) -> str:
 
 def orders() -> Iterator[Row]:
     """All orders of an image of two rounds, channels and z-planes, with the opens they cost."""
-    yield ("``group_by``", "named in part", "tiles as r c z", *LAYOUTS)
+    yield ("``group_by``", *LAYOUTS, "named in part", "tiles as r c z")
     for group_by in COMPLETE:
         plan = _plan(group_by)
         same = [one for one in PARTIAL if group_by and [*_plan(one)] == [*plan]]
@@ -60,7 +60,7 @@ def orders() -> Iterator[Row]:
             sources = [layout.path(0, *key) for key in product((0, 1), repeat=3)]
             opens.append(f"{replace(plan, sources=tuple(sources)).predicted_opens()}")
         names = ", ".join(_code(one) for one in same) or "(one source after another)"
-        yield (_code(group_by), names, f"``{_tiles(plan)}``", *opens)
+        yield (_code(group_by), *opens, names, f"``{_tiles(plan)}``")
 
 
 def groups() -> Iterator[Row]:
@@ -113,7 +113,7 @@ def _first_merged(dtype: np.dtype[Any]) -> int | None:
 
 def memory() -> Iterator[Row]:
     """The peak of some loads of one image, as tracemalloc sees it."""
-    yield ("load", "stack, MB", "peak, MB", "beyond the stack, in tiles of the file")
+    yield ("load", "stack, MB", "peak, MB", "beside it, tiles")
     spec = synth.Spec(rounds=4, chs=4, zplanes=4, tile_shape=(512, 512))
     tile = np.dtype(spec.dtype).itemsize * 512 * 512
     with TemporaryDirectory() as folder:
