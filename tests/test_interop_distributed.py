@@ -6,10 +6,12 @@ from collections import Counter
 import distributed
 import numpy as np
 import pytest
+import xarray as xr
 from fetchers import image
 from slow_fetchers import KillsItsProcess, OneFile
 
-from starfish_fetch import Extent, to_dask
+import synth
+from starfish_fetch import Extent, Layout, to_dask
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -75,3 +77,13 @@ def test_a_fetcher_that_cannot_be_sent_says_what_to_do(client, folder):
         told, error = f"{told}\n{error}", error.__cause__ or error.__context__
     assert "OneFile cannot be sent to another process" in told
     assert "or compute with scheduler='threads'" in told
+
+
+def test_the_engine_of_xarray_runs_on_the_cluster(client, tmp_path):
+    spec = synth.Spec(2, 2, 3, tile_shape=(16, 11), fovs=2)
+    synth.write(spec, Layout("fov{fov}_r{r}_c{c}.tiff", inner="z"), tmp_path)
+    with xr.open_dataset(tmp_path / "dataset.json", dtype=None, chunks={}) as opened:
+        found = opened.image.max("z").compute()
+    for fov, r, c in np.ndindex(2, 2, 2):
+        wanted = np.max([synth.tile(spec, fov, r, c, z) for z in range(3)], axis=0)
+        np.testing.assert_array_equal(found.sel(fov=fov, r=r, c=c), wanted)

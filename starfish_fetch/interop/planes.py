@@ -97,7 +97,7 @@ class PlaneFetcher(TileFetcher):
         )
 
     def __repr__(self) -> str:
-        return f"<PlaneFetcher of a {self._reader.kind}: {self.extent}>"
+        return f"<PlaneFetcher ({self._reader.kind}): {self.extent}>"
 
     def get_tile(
         self, fov_id: int, round_label: int, ch_label: int, zplane_label: int
