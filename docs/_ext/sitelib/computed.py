@@ -87,7 +87,7 @@ def conversion() -> Iterator[Row]:
         merged = None if name == "bool" else _first_merged(dtype)
         yield (
             f"``{name}``",
-            "1" if name == "bool" else f"{limits.max:,}",
+            "1" if name == "bool" else _power(limits.max),
             ", ".join(f"{value:.8g}" for value in to_float32(ends)),
             "none" if merged is None else f"{merged:,} and {merged + 1:,}",
             f"{dtype.itemsize}",
@@ -98,6 +98,10 @@ def conversion() -> Iterator[Row]:
         merged = to_float32(np.array([below])) == 1
         words = f"1 and 1 - {1 - below:.1g}" if merged else "none"
         yield (f"``{name}``", "1", "as they are", words, f"{dtype.itemsize}")
+
+
+def _power(highest: int) -> str:
+    return f"{highest:,}" if highest < 1 << 16 else f"``2**{highest.bit_length()} - 1``"
 
 
 def _first_merged(dtype: np.dtype[Any]) -> int | None:
@@ -167,7 +171,8 @@ class ComputedTable(SphinxDirective):
     option_spec: ClassVar[dict[str, Any]] = {"class": directives.unchanged}
 
     def run(self) -> list[nodes.Node]:
-        """Return the table."""
+        """Return the table, which is made again when this file changes."""
+        self.env.note_dependency("_ext/sitelib/computed.py")
         return self.parse_text_to_nodes("\n".join(self._lines()))
 
     def _lines(self) -> Iterator[str]:
