@@ -224,8 +224,13 @@ def test_what_is_there_stays_without_overwrite(data, target):
     assert data.verify().ok
 
 
-@pytest.mark.parametrize(("how", "status"), [("killed", -9), ("terminated", 143)])
+@pytest.mark.parametrize(
+    ("target", "how", "status"),
+    [("spacetx", "killed", -9), ("ome-zarr", "killed", -9), ("spacetx", "terminated", 143)],
+)
 def test_the_same_command_goes_on_after_an_end(data, target, how, status, monkeypatch):
+    if target == "ome-zarr":
+        pytest.importorskip("ome_zarr")
     monkeypatch.setattr(_images, "_BLOCK_PIXELS", 512)  # two tiles
     small = (
         "from starfish_fetch.convert import _images; _images._BLOCK_PIXELS = 512\n"
