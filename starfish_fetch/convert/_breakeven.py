@@ -204,6 +204,17 @@ def breakeven(
         If there is something in ``root``.
     ValueError
         If the target is none, or an argument is not allowed.
+
+    Examples
+    --------
+    >>> import starfish_fetch as sf
+    >>> import synth
+    >>> spec = synth.Spec(rounds=2, chs=3, zplanes=1, tile_shape=(8, 6))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     data = synth.write(spec, sf.Layout.per_round(), folder)
+    ...     found = breakeven(data.fetcher, data.extent(), "spacetx", orders=["r,c"], repeat=1)
+    >>> found.rows[0].order, found.best.loads > 0
+    ('r,c', True)
     """
     if target not in ("spacetx", "ome-zarr"):
         raise ValueError(f"target must be 'spacetx' or 'ome-zarr'; got {target!r}")

@@ -93,6 +93,20 @@ def to_ome_zarr(
         If tiles differ in dtype, or their extras are not what JSON takes.
     OSError
         If a file cannot be written; what is finished is kept.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import starfish_fetch as sf
+    >>> import synth
+    >>> spec = synth.Spec(rounds=[1, 4], chs=3, zplanes=1, tile_shape=(8, 6))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     data = synth.write(spec, sf.Layout.per_round(), f"{folder}/tiffs")
+    ...     done = sf.to_ome_zarr(data.fetcher(), data.extent(), f"{folder}/image.zarr")
+    ...     sf.OmeZarrTileFetcher(f"{folder}/image.zarr").extent.rounds
+    (1, 4)
+    >>> done.tiles
+    6
     """
     job = ome_zarr_job(
         fetcher,

@@ -95,6 +95,20 @@ class OmeZarrTileFetcher(TileFetcher):
         If there is no such image.
     ValueError
         If its attributes are not what they should be; the message names the field.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import starfish_fetch as sf
+    >>> import synth
+    >>> spec = synth.Spec(rounds=2, chs=3, zplanes=1, tile_shape=(8, 6))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     data = synth.write(spec, sf.Layout.per_round(), f"{folder}/tiffs")
+    ...     _ = sf.to_ome_zarr(data.fetcher(), data.extent(), f"{folder}/image.zarr")
+    ...     fetcher = sf.OmeZarrTileFetcher(f"{folder}/image.zarr")
+    ...     pixels = fetcher.get_tile(0, 1, 2, 0).tile_data()
+    >>> (pixels == data.tile(1, 2, 0)).all()
+    np.True_
     """
 
     thread_safe = True
