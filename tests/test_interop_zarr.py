@@ -284,6 +284,18 @@ def test_blank_tiles_are_written_and_a_resumed_call_knows_it(tmp_path, monkeypat
     assert not stack_of(back, back.extent).to_numpy().any()
 
 
+def test_what_a_kill_left_half_written_does_not_stay(tmp_path, monkeypatch):
+    monkeypatch.setattr(_images, "_BLOCK_PIXELS", 6 * 5)
+    array = image((2, 2, 3, 6, 5))
+    with pytest.raises(OSError, match="gone"):
+        written(tmp_path / "out", FailsAt(array))
+    folder = tmp_path / ".out.partial" / "0" / "c" / "0" / "0" / "0" / "0"
+    (folder / "0.0123456789abcdef.partial").write_bytes(b"half")
+    written(tmp_path / "out", ArrayFetcher(array))
+    assert not list((tmp_path / "out").rglob("*.partial"))
+    written(tmp_path / "out", levels=2, overwrite=True)
+
+
 def test_a_full_disk_is_told_and_what_is_finished_kept(tmp_path, monkeypatch):
     import zarr.storage._local as local
 

@@ -198,6 +198,8 @@ class Folder:
         """Give the folder its name, and delete what had it."""
         self._journal.close()
         self._tidy()
+        for path in [*self.partial.rglob("*.partial")]:  # what a killed call of zarr was writing
+            path.unlink()
         if self.root.is_dir() and not any(self.root.iterdir()):
             self.root.rmdir()
         if self.root.exists():
