@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from starfish_fetch.errors import SourceError
+from starfish_fetch.open_file import OpenFile
 from starfish_fetch.tiff import TiffTileFetcher
-from starfish_fetch.tiff_file import Header, OpenFile, TiffFiles
+from starfish_fetch.tiff_file import Header, TiffFiles
 
 __all__ = ["NpyTileFetcher"]
 

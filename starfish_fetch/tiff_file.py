@@ -14,9 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from starfish_fetch.errors import SourceError, require
+from starfish_fetch.open_file import OpenFile, read_into
 from starfish_fetch.tiff_pages import Found, PageReader, Parts, Plane
 
-__all__ = ["Header", "OpenFile", "TiffFiles"]
+__all__ = ["Header", "TiffFiles"]
 
 _MAX_OPEN = 64
 _MAX_HEADERS = 1 << 16
@@ -29,25 +30,6 @@ class Header:
     identity: tuple[int, int, int]
     dtype: np.dtype[Any]
     planes: tuple[Plane, ...]
-
-
-class OpenFile:
-    """A file descriptor, closed when nobody reads from it any more."""
-
-    __slots__ = ("descriptor",)
-
-    def __init__(self, path: str) -> None:
-        flags = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
-        self.descriptor = os.open(path, flags)
-
-    def read_at(self, offset: int, size: int) -> bytes:
-        """Return bytes from a place, fewer at the end of the file."""
-        buffer = bytearray(size)
-        return bytes(buffer[: _read_at(self.descriptor, memoryview(buffer), offset)])
-
-    def __del__(self) -> None:
-        if hasattr(self, "descriptor"):
-            os.close(self.descriptor)
 
 
 class _Rows:
@@ -72,7 +54,7 @@ class _Rows:
 
     def read(self, row: int, out: NDArray[Any]) -> None:
         offset = self._offset + row * self._row_bytes
-        _read_into(self._file.descriptor, out, offset, self._path)
+        read_into(self._file, out, offset, self._path)
 
 
 class TiffFiles:
@@ -165,13 +147,16 @@ class TiffFiles:
         pixels = np.empty((rows.stop - rows.start, width), header.dtype)
         first = rows.start // plane.rows_per_part * plane.parts_across
         last = -(-min(rows.stop, height) // plane.rows_per_part) * plane.parts_across
-        for part in range(plane.first + first, plane.first + last):
+        parts = range(plane.first + first, plane.first + last)
+        for part in parts:
             if plane.offsets[part] + plane.sizes[part] > header.identity[1]:
                 raise SourceError(
                     f"{path} is truncated: part {part} of a plane lies beyond its end"
                 )
+        ahead = file.ahead([(plane.offsets[part], plane.sizes[part]) for part in parts])
+        for part in parts:
             encoded = np.empty(plane.sizes[part], np.uint8)
-            _read_into(file.descriptor, encoded, plane.offsets[part], path)
+            read_into(ahead, encoded, plane.offsets[part], path)
             decoded, (_, _, top, left, _), _ = _decoded(plane, part, encoded.tobytes(), path)
             start, stop = max(top, rows.start), min(top + decoded.shape[1], rows.stop)
             pixels[start - rows.start : stop - rows.start, left : left + decoded.shape[2]] = (
@@ -189,8 +174,7 @@ class TiffFiles:
                 self._open.move_to_end(path)
                 return known
             file = self._open_file(path)
-            status = os.fstat(file.descriptor)
-            identity = status.st_ino, status.st_size, status.st_mtime_ns
+            identity = file.identity()
             header = self._headers.get(path)
             if header is None or header.identity != identity:
                 header = self._parse(file, path, identity)
@@ -239,7 +223,7 @@ class TiffFiles:
         from tifffile import TiffFile
 
         with (
-            open(file.descriptor, "rb", closefd=False) as stream,
+            file.stream() as stream,
             TiffFile(stream, name=os.path.basename(path)) as tiff,
         ):
             return self._pages.planes_of(tiff, path, read_at, size, self._check)
@@ -267,43 +251,3 @@ def _decoded(plane: Parts, part: int, encoded: bytes, path: str) -> Any:
         if "imagecodecs" in str(error):
             raise require("imagecodecs", "codecs", f"reading {path}") from error
         raise SourceError(f"{path}: part {part} of a plane cannot be decoded: {error}") from error
-
-
-def _read_into(descriptor: int, target: NDArray[Any], offset: int, path: str) -> None:
-    """Fill an array from a place in a file, whatever the position of the file is."""
-    view = target.reshape(-1).view(np.uint8).data
-    done = 0
-    while done < len(view):
-        try:
-            count = _read_at(descriptor, view[done:], offset + done)
-        except OverflowError:
-            count = 0  # an offset that no file has
-        except OSError as error:
-            error.filename = path
-            raise
-        if count == 0:
-            raise SourceError(
-                f"{path} is truncated: {len(view)} bytes were expected at offset {offset}, "
-                f"{done} are there"
-            )
-        done += count
-
-
-def _preadv(descriptor: int, target: memoryview, offset: int) -> int:
-    return os.preadv(descriptor, [target], offset)
-
-
-_seeking = threading.Lock()
-
-
-def _seek_and_read(descriptor: int, target: memoryview, offset: int) -> int:
-    with _seeking:
-        before = os.lseek(descriptor, 0, os.SEEK_CUR)
-        os.lseek(descriptor, offset, os.SEEK_SET)
-        found = os.read(descriptor, len(target))
-        os.lseek(descriptor, before, os.SEEK_SET)
-    target[: len(found)] = found
-    return len(found)
-
-
-_read_at = _preadv if hasattr(os, "preadv") else _seek_and_read

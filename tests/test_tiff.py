@@ -13,6 +13,7 @@ import pytest
 import tifffile
 from fetchers import image
 
+import starfish_fetch.open_file
 import starfish_fetch.place
 import starfish_fetch.tiff
 import starfish_fetch.tiff_file
@@ -489,9 +490,9 @@ def test_fewer_descriptors_than_files_are_enough(tmp_path):
 
 def test_rows_that_are_not_wanted_are_not_read(tmp_path, monkeypatch):
     sizes = []
-    read_at = starfish_fetch.tiff_file._read_at
+    read_at = starfish_fetch.open_file._read_at
     monkeypatch.setattr(
-        starfish_fetch.tiff_file,
+        starfish_fetch.open_file,
         "_read_at",
         lambda descriptor, target, offset: (
             sizes.append(len(target)) or read_at(descriptor, target, offset)
@@ -511,7 +512,7 @@ def test_rows_that_are_not_wanted_are_not_read(tmp_path, monkeypatch):
 def test_reads_without_positioned_reads(tmp_path, monkeypatch):
     """As where the system has none: a seek and a read, one thread at a time."""
     monkeypatch.setattr(
-        starfish_fetch.tiff_file, "_read_at", starfish_fetch.tiff_file._seek_and_read
+        starfish_fetch.open_file, "_read_at", starfish_fetch.open_file._seek_and_read
     )
     pixels = image((2, 3, 4, 200, 300))
     write_rounds(tmp_path, pixels)

@@ -1,0 +1,98 @@
+"""A file that is read from any place, by several threads at once."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Sequence
+from typing import Any, BinaryIO, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from starfish_fetch.errors import SourceError
+
+__all__ = ["OpenFile", "Readable", "read_into"]
+
+
+class Readable(Protocol):
+    """What pixels are read from."""
+
+    def read_into(self, target: memoryview, offset: int) -> int:
+        """As :meth:`OpenFile.read_into`."""
+
+
+class OpenFile:
+    """A file descriptor, closed when nobody reads from it any more."""
+
+    __slots__ = ("descriptor",)
+
+    def __init__(self, path: str) -> None:
+        flags = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
+        self.descriptor = os.open(path, flags)
+
+    def identity(self) -> tuple[int, int, int]:
+        """Return what changes when the file does; its size in bytes is the second."""
+        status = os.fstat(self.descriptor)
+        return status.st_ino, status.st_size, status.st_mtime_ns
+
+    def read_into(self, target: memoryview, offset: int) -> int:
+        """Fill memory from a place as far as one read does, and return how far; 0 at the end."""
+        return _read_at(self.descriptor, target, offset)
+
+    def read_at(self, offset: int, size: int) -> bytes:
+        """Return bytes from a place, fewer at the end of the file."""
+        buffer = bytearray(size)
+        return bytes(buffer[: self.read_into(memoryview(buffer), offset)])
+
+    def stream(self) -> BinaryIO:
+        """Return the file as one with a position, to be closed by the caller."""
+        return open(self.descriptor, "rb", closefd=False)
+
+    def ahead(self, spans: Sequence[tuple[int, int]]) -> Readable:
+        """Return what to read these (offset, size) from, one after another."""
+        return self
+
+    def __del__(self) -> None:
+        if hasattr(self, "descriptor"):
+            os.close(self.descriptor)
+
+
+def read_into(file: Readable, target: NDArray[Any], offset: int, path: str) -> None:
+    """Fill an array from a place in a file, whatever the position of the file is."""
+    view = target.reshape(-1).view(np.uint8).data
+    done = 0
+    while done < len(view):
+        try:
+            count = file.read_into(view[done:], offset + done)
+        except OverflowError:
+            count = 0  # an offset that no file has
+        except OSError as error:
+            error.filename = path
+            raise
+        if count == 0:
+            raise SourceError(
+                f"{path} is truncated: {len(view)} bytes were expected at offset {offset}, "
+                f"{done} are there"
+            )
+        done += count
+
+
+def _preadv(descriptor: int, target: memoryview, offset: int) -> int:
+    return os.preadv(descriptor, [target], offset)
+
+
+_seeking = threading.Lock()
+
+
+def _seek_and_read(descriptor: int, target: memoryview, offset: int) -> int:
+    with _seeking:
+        before = os.lseek(descriptor, 0, os.SEEK_CUR)
+        os.lseek(descriptor, offset, os.SEEK_SET)
+        found = os.read(descriptor, len(target))
+        os.lseek(descriptor, before, os.SEEK_SET)
+    target[: len(found)] = found
+    return len(found)
+
+
+_read_at = _preadv if hasattr(os, "preadv") else _seek_and_read
