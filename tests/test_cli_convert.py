@@ -60,6 +60,15 @@ FETCHERS = """
         Fetcher.left, ending = 6, signal.SIGTERM
         return Fetcher()
 
+    class Exits(Fetcher):
+        def get_tile(self, *labels):
+            raise SystemExit(0)
+
+    class Prints(Fetcher):
+        def get_tile(self, *labels):
+            print("hello")
+            return super().get_tile(*labels)
+
     def exits(): raise SystemExit(0)
     def prints():
         print("hello")
@@ -260,11 +269,14 @@ def test_a_damaged_source_is_told_by_tile_and_file(data, target):
     assert not Path("out").exists()
 
 
-def test_a_fetcher_s_code_neither_ends_the_command_nor_spoils_its_output(data, target):
+@pytest.mark.parametrize(("exits", "prints"), [("exits", "prints"), ("Exits", "Prints")])
+def test_a_fetcher_s_code_neither_ends_the_command_nor_spoils_its_output(
+    data, target, exits, prints
+):
     options = ("--to", target, "--like", "data", "--fovs", "3,", "--json")
-    words = said_in_one_line(run("convert", "mine.py:exits", "out", *options), 1)
+    words = said_in_one_line(run("convert", f"mine.py:{exits}", "out", *options), 1)
     assert "sys.exit(0)" in words
-    result = run("convert", "mine.py:prints", "out", *options)
+    result = run("convert", f"mine.py:{prints}", "out", *options)
     assert json.loads(result.stdout)["tiles"] == 8
     assert "hello" in result.stderr
 

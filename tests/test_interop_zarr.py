@@ -527,3 +527,16 @@ def test_what_others_write_is_read(tmp_path, axes, fmt):
     if "z" in axes:
         assert np.allclose(z, np.arange(4) * 0.5)
     assert Path(fetcher.source(0, 0, 0, 0)).is_dir()
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_without_our_attribute_coordinates_follow_from_scale_and_translation(tmp_path, version):
+    fetcher = written(tmp_path / "out", version=version)
+    group = zarr.open_group(tmp_path / "out", mode="a")
+    del group.attrs["starfish_fetch"]
+    back = sf.OmeZarrTileFetcher(tmp_path / "out")
+    before, after = (stack_of(one, extent_of(fetcher)) for one in (fetcher, back))
+    for mine, theirs in zip(
+        after.physical_coordinates(), before.physical_coordinates(), strict=True
+    ):
+        assert np.allclose(mine, theirs)
