@@ -70,15 +70,20 @@ class _Labels(_ParamType):
         labels: list[int] = []
         for match in matches:
             assert match is not None
-            first, last = match.groups()
-            span = range(int(first), int(first if last is None else last) + 1)
-            if self._counts and last is None and "," not in value:
-                span = range(int(first))
-            if not span:
+            first = int(match.group(1))
+            last = first if match.group(2) is None else int(match.group(2))
+            if self._counts and match.group(2) is None and "," not in value:
+                first, last = 0, first - 1
+                if last < 0:
+                    self.fail(
+                        f"{value!r} has no labels: a bare number counts them; a single label is "
+                        f"written with a comma after it ({value.strip()},)"
+                    )
+            if last < first:
                 self.fail(f"{value!r} has no labels in {match.group().strip()!r}")
-            if len(labels) + len(span) > _MOST_LABELS:
+            if len(labels) + last - first >= _MOST_LABELS:
                 self.fail(f"{value!r} names more than {_MOST_LABELS:,} labels")
-            labels += span
+            labels += range(first, last + 1)
         return tuple(labels)
 
 
@@ -273,8 +278,9 @@ def layout_from(name: str, inner: tuple[str, ...] | None, suffix: str = ".tiff")
         return layout
     if "{" not in name:
         raise click.UsageError(
-            f"--layout: {name!r} is neither {', '.join(NAMED_LAYOUTS)} nor a template such as "
-            "'r{r}_c{c}.tiff'"
+            f"--layout: {name!r} is neither {', '.join(NAMED_LAYOUTS)} nor a template, which has "
+            "fields in braces, such as 'r{r}_c{c}.tiff'; all in one file is single-file, or "
+            "'fov{fov}.tiff' with --inner r,c,z"
         )
     with asked("--layout"):
         return Layout(name, inner or ())  # type: ignore[arg-type]
