@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import fields
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -64,11 +65,17 @@ def spots_from(
     from synth import Spots
 
     given: dict[str, Any] = {} if others is None else _parameters(others)
+    options: dict[str, Any] = {"molecules": molecules, "targets": targets, "overlap": overlap}
+    options = {name: value for name, value in options.items() if value is not None}
+    if twice := sorted(given.keys() & options.keys()):
+        named = ", ".join(f"--{name}" for name in twice)
+        raise click.UsageError(
+            f"{', '.join(twice)}: given in --spots and as {named}; leave one of the two out"
+        )
     if targets is not None:
         names = tuple(name.strip() for name in targets.split(",") if name.strip())
-        given["targets"] = int(targets) if targets.strip().isdecimal() else names
-    numbers = {"molecules": molecules, "overlap": overlap}
-    given |= {name: value for name, value in numbers.items() if value is not None}
+        options["targets"] = int(targets) if targets.strip().isdecimal() else names
+    given |= options
     if content != "spots":
         if given:
             raise click.UsageError(
@@ -87,8 +94,15 @@ def _parameters(text: str) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise click.UsageError(f"--spots: {text!r:.80} is not JSON: {error}") from error
     known = [field.name for field in fields(Spots)]
-    if not isinstance(given, dict) or set(given) - set(known):
+    if not isinstance(given, dict):
         raise click.UsageError(
             f"--spots: must be an object with some of {', '.join(known)}; got {text!r:.80}"
         )
+    for name in given:
+        if name not in known:
+            alike = " or ".join(map(repr, get_close_matches(name, known)))
+            meant = f" (did you mean {alike}?)" if alike else ""
+            raise click.UsageError(
+                f"--spots: unknown parameter {name!r:.80}{meant}; allowed are {', '.join(known)}"
+            )
     return given
