@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+
 __all__ = [
     "DataFormatWarning",
     "MissingExtraError",
     "OutsideTileError",
     "SourceError",
+    "how_to_go_on",
     "note_tile",
     "require",
 ]
@@ -48,6 +51,35 @@ def note_tile(
         note += f" from {source!r}"
     if note not in getattr(error, "__notes__", ()):
         error.add_note(note)
+
+
+_REMEDIES = {
+    **dict.fromkeys(
+        [errno.ENOSPC, errno.EDQUOT], "the same call writes the rest, once there is room"
+    ),
+    **dict.fromkeys(
+        [errno.EACCES, errno.EPERM, errno.EROFS],
+        "the same call writes the rest, once it may write there; else choose another folder",
+    ),
+    **dict.fromkeys(
+        [errno.ENAMETOOLONG, errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.ELOOP],
+        "choose another folder, or other names",
+    ),
+}
+
+
+def how_to_go_on(error: BaseException) -> str:
+    """Say what helps when something could not be written that can be resumed.
+
+    Examples
+    --------
+    >>> how_to_go_on(OSError(errno.ENOSPC, "No space left on device"))
+    'the same call writes the rest, once there is room'
+    >>> how_to_go_on(KeyboardInterrupt())
+    'the same call writes the rest'
+    """
+    number = error.errno if isinstance(error, OSError) else None
+    return _REMEDIES.get(number or 0, "the same call writes the rest")
 
 
 def require(module: str, extra: str, purpose: str) -> MissingExtraError:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from importlib import import_module
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
@@ -17,7 +18,31 @@ from synth._tiffs import IMAGEJ_AXES, IMAGEJ_DTYPES, LARGEST_CLASSIC
 from synth._truth import truth_files
 from synth.spec import Spec
 
-__all__ = ["check_plan", "file_bytes"]
+__all__ = ["check_plan", "check_types", "file_bytes", "folder_of"]
+
+
+def folder_of(root: str | os.PathLike[str]) -> Path:
+    """Return the folder to write into, which has to be named.
+
+    Raises
+    ------
+    ValueError
+        If the name is empty: a variable of a script was not set.
+    """
+    if not os.fspath(root):
+        raise ValueError("the folder to write into has an empty name: name it, '.' for this one")
+    return Path(root)
+
+
+def check_types(spec: object, layout: object) -> None:
+    """Refuse what is no image, and the name of a layout in place of one."""
+    if not isinstance(spec, Spec):
+        raise TypeError(f"spec must be a synth.Spec; got {spec!r:.80}")
+    if not isinstance(layout, Layout):
+        raise TypeError(
+            f"layout must be a Layout, such as Layout.per_round() or Layout('r{{r}}.tiff', "
+            f"inner='cz'); got {layout!r:.80}"
+        )
 
 
 def check_plan(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import tempfile
@@ -15,7 +16,7 @@ import numpy as np
 
 from starfish_fetch.axes import PLANES, Axes
 from starfish_fetch.layout import Layout
-from synth._checks import check_plan
+from synth._checks import check_plan, check_types, folder_of
 from synth._damage import plan_damage
 from synth._manifest import MANIFEST_NAME, Manifest, Options, planned_files
 from synth._plan import plan_write
@@ -119,16 +120,19 @@ def estimate(
     >>> expected.files, expected.tiles, expected.pixel_bytes
     (300, 6000, 786432000)
     """
+    root = folder_of(root)
     options = Options() if options is None else options
+    check_types(spec, layout)
     files = planned_files(spec, layout)
     manifest = Manifest(spec, layout, options, {}, plan_damage(damage, files, spec.seed))
     check_plan(spec, layout, files, options, workers)
-    plan = plan_write(Path(root), manifest, files, overwrite=overwrite)
+    plan = plan_write(root, manifest, files, overwrite=overwrite)
     pending = {path for path, _, _ in plan.pending}
     there = [record.bytes for path, record in plan.known.items() if path not in pending]
     deleted = [] if plan.replaced is None else plan.replaced.sizes()
     part = _part(spec, layout)
-    place = _existing(Path(root))
+    place = _existing(root)
+    _check_place(root, place, _pixel_bytes(part), _pixel_bytes(spec))
     with tempfile.TemporaryDirectory(dir=place, prefix=".synth-estimate-") as folder:
         # What is imported and compiled at the first write is not what takes long at the rest.
         first = Spec(1, 1, 1, (8, 8), dtype=spec.dtype)
@@ -216,6 +220,22 @@ def _existing(root: Path) -> Path:
         if folder.is_dir():
             return folder
     return Path(root.absolute().anchor)
+
+
+def _check_place(root: Path, place: Path, needed: int, pixel_bytes: int) -> None:
+    """Refuse where a part cannot be tried, and where a write could not begin."""
+    for folder in {place, root if root.is_dir() else place}:
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise PermissionError(
+                errno.EACCES, "it may not be written to: choose another folder", str(folder)
+            )
+    if (free := shutil.disk_usage(place).free) < needed:
+        raise OSError(
+            errno.ENOSPC,
+            f"{free} bytes are free, too few to try a part of it; the image has {pixel_bytes} "
+            "bytes of pixels: make room, or choose another folder",
+            str(place),
+        )
 
 
 def _wait_for_disk(dataset: Dataset) -> None:

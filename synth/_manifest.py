@@ -390,7 +390,8 @@ def records_from(files: Any, where: Path) -> dict[str, FileRecord]:
 
 
 def _is_place(record: FileRecord) -> bool:
-    return type(record.pixels_at) is int and 0 <= record.pixels_at <= record.bytes
+    start, size = record.pixels_at, record.bytes
+    return type(start) is int and type(size) is int and 0 <= start <= size
 
 
 def _layout_from(fields: Any) -> Layout:

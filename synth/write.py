@@ -8,11 +8,13 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
+from shutil import disk_usage
 from typing import Literal
 
+from starfish_fetch.errors import how_to_go_on
 from starfish_fetch.layout import Layout
 from starfish_fetch.progress import progress_bar
-from synth._checks import check_plan, file_bytes
+from synth._checks import check_plan, check_types, file_bytes, folder_of
 from synth._damage import Damage, plan_damage
 from synth._files import write_files
 from synth._journal import Journal
@@ -129,14 +131,14 @@ def write(
     Examples
     --------
     >>> import tempfile
-    >>> from starfish_fetch.layout import Layout
+    from starfish_fetch.layout import Layout
     >>> spec = Spec(rounds=2, chs=3, zplanes=4, tile_shape=(64, 48))
     >>> with tempfile.TemporaryDirectory() as root:
     ...     dataset = write(spec, Layout.per_round_ch(), root)
     ...     len(dataset.files), dataset.verify().ok
     (6, True)
     """
-    root = Path(root)
+    root = folder_of(root)
     options = Options(
         compression,
         bigtiff,
@@ -150,6 +152,7 @@ def write(
     )
     if not isinstance(overwrite, bool):
         raise TypeError(f"overwrite must be True or False; got {overwrite!r}")
+    check_types(spec, layout)
     files = planned_files(spec, layout)
     workers = check_plan(spec, layout, files, options, workers)
     manifest = Manifest(spec, layout, options, {}, plan_damage(damage, files, spec.seed))
@@ -159,8 +162,25 @@ def write(
             root.mkdir(parents=True, exist_ok=True)
         with locked(root):
             plan = plan_write(root, manifest, files, overwrite=overwrite)
+            _check_room(plan)
             with _resumable(root):
                 return _write(plan, workers, advance)
+
+
+def _check_room(plan: Plan) -> None:
+    """Refuse to begin what cannot fit; how much compressed pixels take is not known."""
+    manifest, root = plan.targets.manifest, plan.targets.root
+    if manifest.options.compression is not None:
+        return
+    wanted = len(plan.pending) * file_bytes(manifest.spec, plan.files)
+    free = disk_usage(root).free + sum([] if plan.replaced is None else plan.replaced.sizes())
+    if wanted > free:
+        raise OSError(
+            errno.ENOSPC,
+            f"the image takes {wanted} bytes more, and {free} are free: make room, or choose "
+            "another folder or a smaller image; nothing is written",
+            str(root),
+        )
 
 
 @contextmanager
@@ -168,10 +188,9 @@ def _resumable(root: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, KeyboardInterrupt) as error:
-        full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
         error.add_note(
-            f"while writing the dataset in {str(root)!r}; what is finished is kept, and the same "
-            "call of synth.write writes the rest" + (", once there is room" if full else "")
+            f"while writing the dataset in {str(root)!r}; what is finished is kept: "
+            f"{how_to_go_on(error)}"
         )
         raise
 

@@ -59,7 +59,7 @@ def test_write_knows_the_presets(preset, files):
 def test_write_again_says_what_was_there():
     run(*WRITE, "--layout", "per-round")
     again = run(*WRITE, "--layout", "per-round")
-    assert "2 files (2 of them were there)" in again.stdout
+    assert "2 files (2 of them were there, not looked into" in again.stdout
 
 
 def test_write_over_another_dataset_is_refused():

@@ -1,7 +1,10 @@
 """What a write would take is said before it is begun, and nothing is left of finding out."""
 
+import errno
 import importlib
 import json
+import os
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -196,10 +199,11 @@ def test_dry_run_says_what_is_there(tmp_path):
 
 
 def test_dry_run_of_what_does_not_fit_fails(monkeypatch):
-    monkeypatch.setattr(estimates.shutil, "disk_usage", lambda place: type("U", (), {"free": 9}))
+    free = 3 * 2 * 4 * 64 * 32 * 2 + 9  # all of the pixels, and not the rest of the files
+    monkeypatch.setattr(estimates.shutil, "disk_usage", lambda place: type("U", (), {"free": free}))
     result = run("synth", "write", "data", *IMAGE, "--dry-run")
     assert result.exit_code == 1
-    assert "9 bytes are free: too little" in result.stdout
+    assert "are free: too little" in result.stdout
 
 
 def test_dry_run_refuses_what_is_wrong():
@@ -207,3 +211,21 @@ def test_dry_run_refuses_what_is_wrong():
         run("synth", "write", "data", *IMAGE, "--dry-run", "--damage", "x"), 2
     )
     assert synth.estimate is estimate
+
+
+def test_where_there_is_no_room_to_try_a_part_it_is_said(tmp_path, monkeypatch):
+    nearly = shutil.disk_usage(tmp_path)._replace(free=100)
+    monkeypatch.setattr(shutil, "disk_usage", lambda place: nearly)
+    with pytest.raises(OSError, match="100 bytes are free, too few to try") as full:
+        estimate(Spec(2, 2, 2, (9, 9)), Layout.per_round(), tmp_path / "new")
+    assert full.value.errno == errno.ENOSPC
+
+
+def test_where_nothing_may_be_written_it_is_said(tmp_path, monkeypatch):
+    root = tmp_path / "mine"
+    root.mkdir()
+    monkeypatch.setattr(os, "access", lambda folder, mode: folder != root)
+    with pytest.raises(PermissionError, match="may not be written to: choose another") as refused:
+        estimate(Spec(2, 2, 2, (9, 9)), Layout.per_round(), root)
+    assert refused.value.filename == str(root)
+    assert list(root.iterdir()) == []

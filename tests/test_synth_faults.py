@@ -138,6 +138,7 @@ def test_a_call_that_fails_is_named_and_the_same_write_goes_on(
         assert error.errno == code
         assert error.filename is not None or notes.startswith(("while writing '", "while noting"))
         assert f"while writing the dataset in {str(root)!r}; what is finished is kept" in notes
+        assert notes.endswith("else choose another folder") == (code == errno.EACCES)
         assert notes.endswith("writes the rest, once there is room") == (code == errno.ENOSPC)
         left = everything(root) if root.exists() else {}
         assert not [path for path in left if path.endswith((".tiff.partial", ".new"))]

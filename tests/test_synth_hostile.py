@@ -30,7 +30,9 @@ def described(tmp_path_factory):
     root = tmp_path_factory.mktemp("described")
     write(SPEC, LAYOUT, root / "index", tiff_tile=(16, 16), damage=["swapped", "truncated"])
     write(SPOTS, Layout.per_tile(), root / "spots", compression="zlib")
-    return root, [json.loads((root / name / NAME).read_text()) for name in ("index", "spots")]
+    write(Spec(2, 1, 1, (8, 9)), Layout.per_tile(), root / "random")
+    names = ("index", "spots", "random")
+    return root, [json.loads((root / name / NAME).read_text()) for name in names]
 
 
 def opened(root, fields):
@@ -86,7 +88,7 @@ values = st.recursive(
 )
 
 
-@pytest.mark.parametrize("number", [0, 1])
+@pytest.mark.parametrize("number", [0, 1, 2])
 @given(data=st.data())
 def test_a_changed_value_is_refused_or_means_what_it_says(described, number, data):
     root, both = described
@@ -134,7 +136,7 @@ def test_what_no_reader_should_be_given_is_refused(tmp_path, text, message):
     "place", [("spec",), ("spec", "rounds"), ("layout",), ("options",), ("new",)]
 )
 def test_what_is_nested_as_deeply_as_can_be_parsed_is_refused(described, place, depth):
-    root, (fields, _) = described
+    root, (fields, *_) = described
     value = json.dumps(changed({**fields, "new": 0}, place, "deep"))
     refused(root, value.replace('"deep"', "[" * depth + "]" * depth), "nested|field|spec")
 
@@ -162,7 +164,7 @@ def test_a_file_larger_than_any_description_is_refused(tmp_path):
     ],
 )
 def test_more_than_there_is_is_refused_before_it_is_made(described, spec, template, inner, message):
-    root, (fields, _) = described
+    root, (fields, *_) = described
     labels = list(range(1000))
     many = {"content": "random", **dict.fromkeys(("rounds", "chs", "zplanes", "fovs"), labels)}
     new = {**fields, "spec": {**fields["spec"], **many, **spec}}
@@ -222,7 +224,7 @@ def test_a_file_of_more_tiles_than_memory_holds_is_verified_for_what_it_has(tmp_
     ],
 )
 def test_a_template_that_leads_elsewhere_is_refused(described, template, message):
-    root, (fields, _) = described
+    root, (fields, *_) = described
     new = {**fields, "layout": {"template": template, "inner": ["z", "c"]}}
     del new["damage"]
     refused(root, new, "the field 'layout': (?s:.*)" + message)
@@ -243,7 +245,7 @@ def test_a_name_that_leads_nowhere_else_is_taken(path):
 
 
 def test_names_that_differ_by_case_alone_are_refused(described):
-    root, (fields, _) = described
+    root, (fields, *_) = described
     first = next(iter(fields["files"]))
     new = {**fields, "files": {**fields["files"], first.upper(): fields["files"][first]}}
     refused(root, new, f"the field 'files' names '{first.upper()}', against what")
@@ -251,13 +253,13 @@ def test_names_that_differ_by_case_alone_are_refused(described):
 
 @pytest.mark.parametrize("name", ["files", "new", "Spec"])
 def test_an_unknown_field_is_named(described, name):
-    root, (fields, _) = described
+    root, (fields, *_) = described
     new = {**fields, name: 0}
     refused(root, new, "'files' must map" if name == "files" else f"'{name}' is unknown; allowed")
 
 
 def test_damage_of_a_file_that_there_is_not_is_refused(described):
-    root, (fields, _) = described
+    root, (fields, *_) = described
     damage = [{"kind": "missing", "paths": ["other.tiff"]}]
     refused(root, {**fields, "damage": damage}, "'damage' names 'other.tiff', which is no file")
     damage = [{"kind": "missing", "paths": [next(iter(fields["files"]))], "sha256": "0" * 64}]
@@ -284,7 +286,7 @@ def test_a_description_that_is_no_file_of_the_folder_is_not_opened(tmp_path):
 
 
 def test_the_header_of_a_journal_is_held_to_the_same(described):
-    root, (fields, _) = described
+    root, (fields, *_) = described
     header = {name: value for name, value in fields.items() if name != "files"}
     assert manifests.Manifest.from_header(header, root).spec == SPEC
     for name, value in (("spec", [[]]), ("layout", {}), ("options", 0), ("damage", 0), ("new", 0)):
@@ -335,3 +337,15 @@ def test_a_journal_outside_of_the_folder_is_not_read(tmp_path):
     (root / "dataset.json.partial").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(OSError, match="leads out of the folder"):
         write(SPEC, LAYOUT, root)
+
+
+@pytest.mark.parametrize("name", ["sha256", "bytes", "pixels_at"])
+@pytest.mark.parametrize("value", [None, "x", [], {}, True, -1, 1.5, 10**400])
+def test_whatever_is_said_of_a_file_is_checked(described, name, value):
+    root, (*_, fields) = described
+    path = next(iter(fields["files"]))
+    wrong = changed(fields, ("files", path, name), value)
+    if (name, value) == ("bytes", 10**400):
+        assert opened(root, wrong).files[path].bytes == value
+    else:
+        refused(root, wrong, f"the field 'files': '{name}' of '{path}' is .*, no ")

@@ -233,7 +233,7 @@ def test_a_full_disk_is_named_and_resumable(tmp_path, written, monkeypatch, free
     left, journal = assert_nothing_unfinished(tmp_path, written)
     next_file = next(path for path in written if path not in {*left, "dataset.json"})
     assert f"while writing {next_file!r} (fov=" in notes
-    assert "the same call of synth.write writes the rest" in notes
+    assert "the same call writes the rest" in notes
     assert len(journal.splitlines()) == (1 + len(left) if left else 0)
     monkeypatch.undo()
     write(SPEC, per_round(), tmp_path)

@@ -1,10 +1,12 @@
 """Every way of writing is read back right; what is in the way is refused, and left alone."""
 
+import errno
 import hashlib
 import importlib
 import itertools
 import json
 import os
+import shutil
 import sys
 import threading
 
@@ -15,7 +17,7 @@ import tifffile
 from starfish_fetch.axes import TileKey
 from starfish_fetch.errors import MissingExtraError
 from starfish_fetch.layout import Layout
-from synth import Dataset, FileRecord, Spec, tile, write
+from synth import Dataset, FileRecord, Spec, estimate, tile, write
 from synth._manifest import planned_files
 from synth.spec import DTYPES
 
@@ -358,3 +360,33 @@ def test_a_string_is_a_path_and_the_folder_need_not_exist(tmp_path):
         tifffile.imread(dataset.root / "fov0_r0_c0_z0.tiff"), dataset.tile(0, 0, 0)
     )
     assert TileKey(0, 0, 0) in next(dataset.layout.files(dataset.extent()))[2]
+
+
+def test_what_cannot_fit_is_not_begun(tmp_path, monkeypatch):
+    module = importlib.import_module("synth.write")
+    wanted = 2 * 2 * 3 * 30 * 2 * 2
+    nearly = shutil.disk_usage(tmp_path)._replace(free=wanted - 1)
+    monkeypatch.setattr(module, "disk_usage", lambda root: nearly)
+    message = f"takes {wanted} bytes more, and {wanted - 1} are free"
+    with pytest.raises(OSError, match=message) as full:
+        write(SPEC, per_round(), tmp_path)
+    assert full.value.errno == errno.ENOSPC
+    assert contents(tmp_path) == {}
+    write(SPEC, per_round(), tmp_path, compression="deflate")  # of which the size is not known
+    write(SPEC, per_round(), tmp_path, overwrite=True)  # where as much is deleted first
+
+
+@pytest.mark.parametrize("call", [write, estimate])
+def test_a_folder_without_a_name_is_refused(tmp_path, monkeypatch, call):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match="the folder to write into has an empty name"):
+        call(SPEC, per_round(), "")
+    assert contents(tmp_path) == {}
+
+
+@pytest.mark.parametrize("call", [write, estimate])
+def test_what_is_no_image_and_no_layout_is_refused(tmp_path, call):
+    with pytest.raises(TypeError, match=r"layout must be a Layout, such as .*; got 'per-round'"):
+        call(SPEC, "per-round", tmp_path)
+    with pytest.raises(TypeError, match=r"spec must be a synth\.Spec; got 3"):
+        call(3, per_round(), tmp_path)

@@ -270,7 +270,7 @@ def _report_write(dataset: Dataset, there: int, seconds: float, as_json: bool) -
         )
         return
     rows, columns = spec.tile_shape
-    before = f" ({there} of them were there)" if there else ""
+    before = f" ({there} of them were there, not looked into: see synth verify)" if there else ""
     click.echo(
         f"{dataset.root}: {files} files{before}, {tiles} tiles of {rows} x {columns} pixels, "
         f"{in_units(nbytes)}"
@@ -323,6 +323,11 @@ def verify(ctx: click.Context, root: Path, as_json: bool) -> None:
         if result.on_purpose:
             verdict += f", but for {len(result.on_purpose)} files damaged on purpose"
         click.echo(f"{root}: {result.files} files, {result.tiles} tiles: {verdict}")
+        if not result.ok:
+            click.echo(
+                "delete the files that are wrong, and the command that wrote them mends all",
+                err=True,
+            )
     ctx.exit(0 if result.ok else 1)
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from starfish_fetch.axes import TileKey
+from starfish_fetch.errors import how_to_go_on
 from starfish_fetch.json_fields import read_json
 
 __all__ = ["Folder", "Format", "Note", "TileName", "resumable"]
@@ -230,10 +231,8 @@ def resumable(root: Path) -> Iterator[None]:
     except (FileExistsError, BlockingIOError):
         raise
     except (OSError, KeyboardInterrupt) as error:
-        full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
         error.add_note(
-            f"while converting to {str(root)!r}; what is finished is kept, and the same call "
-            "writes the rest" + (", once there is room" if full else "")
+            f"while converting to {str(root)!r}; what is finished is kept: {how_to_go_on(error)}"
         )
         raise
 
