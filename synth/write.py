@@ -131,7 +131,7 @@ def write(
     Examples
     --------
     >>> import tempfile
-    from starfish_fetch.layout import Layout
+    >>> from starfish_fetch.layout import Layout
     >>> spec = Spec(rounds=2, chs=3, zplanes=4, tile_shape=(64, 48))
     >>> with tempfile.TemporaryDirectory() as root:
     ...     dataset = write(spec, Layout.per_round_ch(), root)
