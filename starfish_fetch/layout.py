@@ -14,6 +14,7 @@ from starfish_fetch.axes import PLANES, Axes, Extent, TileKey
 __all__ = ["Layout"]
 
 _FIELDS = ("fov", *(str(axis) for axis in PLANES))
+_TYPES = "bcdoxX"
 _WIDEST = 255
 
 
@@ -88,10 +89,21 @@ class Layout:
                 raise ValueError(
                     f"layout {self.template!r}: a field is at most {_WIDEST} characters wide"
                 )
-            if field not in _FIELDS or conversion:
+            if conversion and field in _FIELDS:
+                raise ValueError(
+                    f"layout {self.template!r} converts the field {field!r} by '!{conversion}', "
+                    "which is not allowed: leave it out"
+                )
+            if field not in _FIELDS:
                 raise ValueError(
                     f"layout {self.template!r} has the unknown field {field!r}; "
                     f"allowed are {', '.join(_FIELDS)}, each with a format like :03d"
+                )
+            kind = (specification or "")[-1:]
+            if (kind.isalpha() or kind == "%") and kind not in _TYPES:
+                raise ValueError(
+                    f"layout {self.template!r} formats the field {field!r} as {kind!r}; labels are "
+                    f"whole numbers, for which allowed are {', '.join(_TYPES)}"
                 )
             try:
                 format(0, specification or "")

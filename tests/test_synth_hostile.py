@@ -220,7 +220,7 @@ def test_a_file_of_more_tiles_than_memory_holds_is_verified_for_what_it_has(tmp_
         ("{fov:{r}}{r}", "Invalid format specifier"),
         ("{fov:0999999999d}{r}", "at most 255 characters wide"),
         ("{fov:.999999999f}{r}", "at most 255 characters wide"),
-        ("{fov!s:>99}{r}", "unknown field"),
+        ("{fov!s:>99}{r}", "converts the field 'fov' by '!s'"),
     ],
 )
 def test_a_template_that_leads_elsewhere_is_refused(described, template, message):
