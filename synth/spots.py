@@ -17,6 +17,14 @@ _LARGEST_LEVEL = 2**16 - 1
 
 Numbers = tuple[float, ...]
 
+_BY_CHANNEL: dict[str, Numbers] = {
+    "background": (60.0, 40.0, 75.0, 50.0),
+    "gain": (40.0, 46.0, 34.0, 42.0),
+}
+"""The defaults of parameters of channels. They alone may be of more channels than an image has, and
+datasets have them stored: if one is ever changed, the old one is still to be allowed.
+"""
+
 LATER: dict[str, tuple[int, Any]] = {}
 """Parameters that came after version 2 of ``dataset.json``: the version that knows them, and what
 is meant where nothing is said, in JSON. That is part of the format and never changes; it need not
@@ -111,12 +119,12 @@ class Spots:
     brightness: float = 250.0
     spread: float = 0.3
     decay: float = 0.93
-    background: float | Numbers = (60.0, 40.0, 75.0, 50.0)
+    background: float | Numbers = _BY_CHANNEL["background"]
     texture: float = 0.4
     crosstalk: float | tuple[Numbers, ...] = 0.06
     drift: float = 0.1
     offset: float = 400.0
-    gain: float | Numbers = (40.0, 46.0, 34.0, 42.0)
+    gain: float | Numbers = _BY_CHANNEL["gain"]
     read_noise: float = 2.0
     shot_noise: bool = True
     saturation: float = float(_LARGEST_LEVEL)
@@ -127,7 +135,7 @@ class Spots:
     def __post_init__(self) -> None:
         for name, low, high in _RANGES:
             self._set(name, _number(name, getattr(self, name), low, high))
-        for name in ("background", "gain"):
+        for name in _BY_CHANNEL:
             self._set(name, _per_channel(name, getattr(self, name)))
         if self.molecules is not None and self.density is not None:
             raise ValueError("give molecules or density, not both")
@@ -164,8 +172,8 @@ class Spots:
         Raises
         ------
         ValueError
-            If the codebook or the matrix has another size, there are fewer codes than targets, or
-            more molecules than pixels.
+            If the codebook or the matrix has another size, there are fewer codes than targets,
+            more molecules than pixels, or more numbers by channel than channels.
         """
         if (count := self.count(pixels, area)) > pixels:
             raise ValueError(f"{count} molecules are more than a tile has pixels ({pixels})")
@@ -189,6 +197,13 @@ class Spots:
             raise ValueError(
                 f"a codebook of {wanted} targets, {rounds} rounds and {chs} channels is too large"
             )
+        for name, default in _BY_CHANNEL.items():
+            given = getattr(self, name)
+            if isinstance(given, tuple) and len(given) > chs and given != default:
+                raise ValueError(
+                    f"{name} has {len(given)} numbers, and the image {chs} channels: give one for "
+                    "each, or fewer, which are repeated"
+                )
         if isinstance(self.crosstalk, tuple) and any(
             len(row) != chs for row in (self.crosstalk, *self.crosstalk)
         ):

@@ -272,6 +272,8 @@ def test_json_that_is_no_spots_is_refused(changes, message):
         ({"crosstalk": 2}, ValueError, "crosstalk must be a number from 0 to 1"),
         ({"psf": (1, 0, 1)}, ValueError, "three positive numbers"),
         ({"gain": []}, ValueError, "gain is empty"),
+        ({"gain": [1, 2, 3, 4]}, ValueError, "gain has 4 numbers, and the image 3 channels"),
+        ({"background": [1] * 5}, ValueError, "background has 5 numbers, and the image 3 channels"),
         ({"overlap": 0.6}, ValueError, "overlap must be a number from 0 to 0.5"),
         ({"decay": math.nan}, ValueError, "decay must be a number from 0 to 1"),
         ({"shot_noise": 1}, TypeError, "shot_noise must be True or False"),
