@@ -104,9 +104,12 @@ def labels_of(name: str, values: Iterable[SupportsIndex]) -> tuple[int, ...]:
     (-2, 1, 4)
     """
     try:
-        labels = sorted(map(operator.index, values))
+        given = list(values)
+        labels = sorted(map(operator.index, given))
     except TypeError as error:
         raise TypeError(f"{name} must be an iterable of ints; got {values!r}") from error
+    if bool in map(type, given):  # of a mask, maybe, which would be read as the labels 0 and 1
+        raise TypeError(f"{name} must be an iterable of ints; got {given!r}")
     if not labels:
         raise ValueError(f"{name} is empty; name at least one label")
     if labels[0] < -(2**63) or labels[-1] >= 2**63:

@@ -298,9 +298,9 @@ class Spec:
 
 def _labels(name: str, values: int | Iterable[SupportsIndex]) -> tuple[int, ...]:
     if not isinstance(values, Iterable):
-        count = operator.index(values) if hasattr(values, "__index__") else None
-        if count is None:
+        if isinstance(values, bool) or not hasattr(values, "__index__"):
             raise TypeError(f"{name} must be an int or an iterable of ints; got {values!r}")
+        count = operator.index(values)
         if count < 1:
             raise ValueError(f"{name} must number at least 1; got {count}")
         values = range(count)
@@ -324,12 +324,17 @@ def _dtype_name(given: npt.DTypeLike) -> str:
     if given is None:  # numpy would read it as float64
         raise _unknown_dtype(given)
     try:
-        name = np.dtype(given).name
+        dtype = np.dtype(given)
     except TypeError as error:
         raise _unknown_dtype(given) from error
-    if name not in DTYPES:
+    if dtype.name not in DTYPES:
         raise _unknown_dtype(given)
-    return name
+    if not dtype.isnative:
+        raise ValueError(
+            f"dtype {dtype.str!r} has a byte order, which only files have: give {dtype.name!r} "
+            f"here, and byteorder={dtype.str[0]!r} to synth.write (--byteorder)"
+        )
+    return dtype.name
 
 
 def _unknown_dtype(given: npt.DTypeLike) -> ValueError:

@@ -28,6 +28,7 @@ def test_labels_are_sorted_ints():
         ([0.5], TypeError, "chs must be an iterable of ints"),
         (3, TypeError, "chs must be an iterable of ints; got 3"),
         (["a"], TypeError, "chs must be an iterable of ints"),
+        ([False, True], TypeError, r"chs must be an iterable of ints; got \[False, True\]"),
     ],
 )
 def test_labels_that_are_refused(labels, error, message):

@@ -220,6 +220,8 @@ def test_a_spec_takes_numbers_iterables_mappings_and_numpy():
     [
         ({"rounds": 0}, ValueError, "rounds must number at least 1; got 0"),
         ({"rounds": 1.5}, TypeError, "rounds must be an int or an iterable of ints; got 1.5"),
+        ({"rounds": True}, TypeError, "rounds must be an int or an iterable of ints; got True"),
+        ({"rounds": [True]}, TypeError, r"rounds must be an iterable of ints; got \[True\]"),
         ({"chs": []}, ValueError, "chs is empty"),
         ({"chs": [1, 1]}, ValueError, "more than once"),
         ({"zplanes": "ab"}, TypeError, "zplanes must be an iterable of ints"),
@@ -233,6 +235,11 @@ def test_a_spec_takes_numbers_iterables_mappings_and_numpy():
         ({"dtype": "complex64"}, ValueError, "unknown dtype"),
         ({"dtype": "nonsense"}, ValueError, "unknown dtype"),
         ({"dtype": None}, ValueError, "unknown dtype"),
+        (
+            {"dtype": np.dtype("u2").newbyteorder()},
+            ValueError,
+            "a byte order, which only files have: give 'uint16' here, and byteorder='[<>]' to",
+        ),
         (
             {"content": "dots"},
             ValueError,
