@@ -144,6 +144,26 @@ def test_write_spots_with_their_truth(tmp_path):
     assert "truth_fov1.csv" in run("synth", "verify", "data").stdout
 
 
+def test_write_takes_the_size_of_a_voxel():
+    for given in ("0.3x0.1x0.2", "0.3 X .1 × 2e-1"):  # noqa: RUF001
+        assert run("synth", "write", "data", "--voxel-size", given).exit_code == 0
+        assert Dataset.open("data").spec.voxel_size == (0.3, 0.1, 0.2)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("0.3x0.1", "'0.3x0.1' is no voxel size: write ZxYxX in micrometres (1x0.5x0.5)"),
+        ("axbxc", "'axbxc' is no voxel size"),
+        ("1x0x1", "voxel_size must be three positive finite numbers"),
+        ("1xnanx1", "voxel_size must be three positive finite numbers"),
+    ],
+)
+def test_write_refuses_what_is_no_size_of_a_voxel(given, message):
+    result = run("synth", "write", "data", "--voxel-size", given)
+    assert message in said_in_one_line(result, 2)
+
+
 def test_write_spots_needs_no_options():
     result = run(*SPOTS, "--json")
     assert json.loads(result.stdout)["image"]["spots"]["molecules"] is None

@@ -104,6 +104,21 @@ class _Size(_ParamType):
         return rows, columns
 
 
+class _VoxelSize(_ParamType):
+    name = "ZxYxX"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[float, ...]:
+        if isinstance(value, tuple):
+            return value
+        try:
+            size_z, size_y, size_x = map(float, re.split("[xX×]", value))  # noqa: RUF001
+        except ValueError:
+            self.fail(f"{value!r} is no voxel size: write ZxYxX in micrometres (1x0.5x0.5)")
+        return size_z, size_y, size_x
+
+
 class _Range(_ParamType):
     name = "A:B"
 
@@ -180,6 +195,14 @@ def image_options(defaults: dict[str, str]) -> Callable[[Decorated], Decorated]:
             help="Rows x columns of a tile, or N for NxN.",
         ),
         click.option(
+            "--voxel-size",
+            type=_VoxelSize(),
+            metavar="ZxYxX",
+            default="1x0.5x0.5",
+            show_default=True,
+            help="Of a voxel along z, y and x, in micrometres.",
+        ),
+        click.option(
             "--dtype", default="uint16", show_default=True, help="Of the pixels, as numpy names it."
         ),
         click.option(
@@ -243,6 +266,7 @@ def spec_from(
     chs: Sequence[int],
     zplanes: Sequence[int],
     size: tuple[int, int],
+    voxel_size: tuple[float, float, float],
     dtype: str,
     content: str,
     seed: int,
@@ -262,6 +286,7 @@ def spec_from(
             dtype=dtype,
             content=content,
             seed=seed,
+            voxel_size=voxel_size,
             spots=spots,
         )
 
