@@ -68,7 +68,7 @@ class Spec:
         What an image with content ``spots`` is made of; default: ``Spots()``.
     generator : {"sfc64", "philox"}, optional
         What content ``random`` is drawn with: ``sfc64``, or the slower ``philox``, with which
-        datasets of format version 1 and 2 were written. None for other contents.
+        datasets of format version 1 and 2 were written. Other contents have none.
 
     Raises
     ------
@@ -110,8 +110,13 @@ class Spec:
         spots: Spots | None = None,
         generator: str | None = None,
     ) -> None:
-        if content == "random" and generator is None:
+        if content != "random":
+            generator = None  # so that a spec can be had with another content by replace()
+        elif generator is None:
             generator = GENERATORS[0]
+        elif generator not in GENERATORS:
+            allowed = ", ".join(GENERATORS)
+            raise ValueError(f"unknown generator {generator!r:.80}; allowed are {allowed}")
         fields = {
             "rounds": _labels("rounds", rounds),
             "chs": _labels("chs", chs),
@@ -129,19 +134,10 @@ class Spec:
             object.__setattr__(self, name, value)
         if content not in CONTENTS:
             raise ValueError(f"unknown content {content!r}; allowed are {', '.join(CONTENTS)}")
-        if generator is not None:
-            self._check_generator()
         if content == "index":
             self._check_index()
         if self.spots is not None:
             self._check_spots(self.spots)
-
-    def _check_generator(self) -> None:
-        if self.generator not in GENERATORS:
-            allowed = ", ".join(GENERATORS)
-            raise ValueError(f"unknown generator {self.generator!r}; allowed are {allowed}")
-        if self.content != "random":
-            raise ValueError(f"a generator goes with content 'random', not with {self.content!r}")
 
     def _check_index(self) -> None:
         if not all(_INDEX_BLOCK <= size <= _INDEX_LARGEST for size in self.tile_shape):
@@ -291,6 +287,10 @@ class Spec:
             spots = Spots.from_json(fields.get("spots")) if has_spots else None
             meant = _MEANT_GENERATOR if fields["content"] == "random" else None
             generator = fields.get("generator", meant)
+            if meant is None and "generator" in fields:
+                raise ValueError(  # noqa: TRY301
+                    f"a generator goes with content 'random', not with {fields['content']!r}"
+                )
             return cls(**{**fields, "spots": spots, "generator": generator})
         except (TypeError, ValueError) as error:
             raise ValueError(f"not a spec: {error}") from error
