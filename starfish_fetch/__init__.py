@@ -52,6 +52,7 @@ if TYPE_CHECKING:
         compare,
         profile_orders,
     )
+    from starfish_fetch.remote import RemoteTiffTileFetcher
     from starfish_fetch.stack import ImageStack
     from starfish_fetch.tiff import TiffTileFetcher
     from starfish_fetch.tracing import trace
@@ -82,6 +83,7 @@ _HOME = {
     "OrderProfile": "profile",
     "OutsideTileError": "errors",
     "PlaneFetcher": "interop.planes",
+    "RemoteTiffTileFetcher": "remote",
     "SourceError": "errors",
     "SpaceTxTileFetcher": "interop.spacetx",
     "TiffTileFetcher": "tiff",
@@ -126,6 +128,7 @@ __all__ = [
     "OrderProfile",
     "OutsideTileError",
     "PlaneFetcher",
+    "RemoteTiffTileFetcher",
     "SourceError",
     "SpaceTxTileFetcher",
     "TiffTileFetcher",

@@ -169,23 +169,31 @@ class TiffFiles:
             self._start()
         # Opening under the lock keeps two threads from opening one file twice.
         with self._lock:
-            known = self._open.get(path)
-            if known is not None:
-                self._open.move_to_end(path)
-                return known
-            file = self._open_file(path)
-            identity = file.identity()
-            header = self._headers.get(path)
-            if header is None or header.identity != identity:
-                header = self._parse(file, path, identity)
-            self._headers[path] = header
-            self._headers.move_to_end(path)
-            if len(self._headers) > _MAX_HEADERS:
-                self._headers.popitem(last=False)
-            self._open[path] = file, header
-            if len(self._open) > _MAX_OPEN:
-                self._open.popitem(last=False)
-            return file, header
+            return self._kept(path) or self._keep(path, *self._fresh(path))
+
+    def _kept(self, path: str) -> tuple[OpenFile, Header] | None:
+        known = self._open.get(path)
+        if known is not None:
+            self._open.move_to_end(path)
+        return known
+
+    def _fresh(self, path: str) -> tuple[OpenFile, Header]:
+        file = self._open_file(path)
+        identity = file.identity()
+        header = self._headers.get(path)
+        if header is None or header.identity != identity:
+            header = self._parse(file, path, identity)
+        return file, header
+
+    def _keep(self, path: str, file: OpenFile, header: Header) -> tuple[OpenFile, Header]:
+        self._headers[path] = header
+        self._headers.move_to_end(path)
+        if len(self._headers) > _MAX_HEADERS:
+            self._headers.popitem(last=False)
+        self._open[path] = file, header
+        if len(self._open) > _MAX_OPEN:
+            self._open.popitem(last=False)
+        return file, header
 
     def _open_file(self, path: str) -> OpenFile:
         try:

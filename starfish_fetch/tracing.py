@@ -17,7 +17,18 @@ from typing import Any, Literal
 from starfish_fetch import io_counters
 from starfish_fetch.axes import TileKey
 
-__all__ = ["Phase", "PhaseName", "Trace", "is_data", "trace", "watched"]
+__all__ = [
+    "Phase",
+    "PhaseName",
+    "Trace",
+    "is_data",
+    "opened",
+    "place_of",
+    "received",
+    "requested",
+    "trace",
+    "watched",
+]
 
 PhaseName = Literal["metadata", "pixels", "other"]
 
@@ -47,7 +58,7 @@ class Trace:
     Attributes
     ----------
     by_source : Counter of str
-        Opens by absolute path.
+        Opens by absolute path, or by URL.
     by_phase : dict
         :class:`Phase` by name. ``"metadata"``: while ``source``, ``get_tile``, ``shape``,
         ``coordinates`` or ``extras`` was asked for; ``"pixels"``: during ``tile_data``,
@@ -57,6 +68,8 @@ class Trace:
         The loader's calls into the fetcher and its tiles, by name.
     tiles : int
         How many tiles gave their pixels.
+    requests : int
+        How often a server was asked for something, answered or not.
     opens_by_tile : dict
         The paths opened for each tile, by :class:`~starfish_fetch.TileKey`, in the order of their
         first opens. Tiles for which nothing was opened are not in it.
@@ -71,9 +84,11 @@ class Trace:
         }
         self.calls: Counter[str] = Counter()
         self.tiles = 0
+        self.requests = 0
         self.opens_by_tile: dict[TileKey, list[str]] = {}
         self._under = under
         self._begun = io_counters.read_by_process()
+        self._received = 0
         self._ended: int | None = None
         if self._begun is not None:
             for phase in self.by_phase.values():
@@ -91,14 +106,14 @@ class Trace:
 
     @property
     def bytes_read(self) -> int | None:
-        """How many bytes were read, up to now while the trace is on.
+        """How many bytes were read, files and answers of servers, up to now while the trace is on.
 
         None where the operating system does not count.
         """
         if self._begun is None:
             return None
         now = io_counters.read_by_process() if self._ended is None else self._ended
-        return None if now is None else now - self._begun
+        return None if now is None else now - self._begun + self._received
 
     def _opened(self, path: str, phase: PhaseName, tile: TileKey | None) -> None:
         if self._under is None or path.startswith(self._under):
@@ -118,7 +133,7 @@ class Trace:
     def _end(self) -> None:
         total = self.bytes_read
         if total is not None and self._begun is not None:
-            self._ended = self._begun + total
+            self._ended = self._begun + total - self._received
             inside = (self.by_phase[name].bytes_read or 0 for name in ("metadata", "pixels"))
             self.by_phase["other"].bytes_read = max(0, total - sum(inside))
 
@@ -161,11 +176,45 @@ def _hook(event: str, arguments: tuple[Any, ...]) -> None:
     if not isinstance(path, str | bytes | os.PathLike):
         return  # A descriptor that is wrapped was opened before.
     name = os.path.abspath(os.fsdecode(path))
-    if not is_data(name):
+    if is_data(name):
+        opened(name)
+
+
+def opened(name: str) -> None:
+    """Tell the traces that are on of an open that makes no audit event, such as of a URL."""
+    if not _active:
         return
     with _lock:
         for active in _active:
             active._opened(name, _here.phase, _here.tile)
+
+
+def requested() -> None:
+    """Tell the traces that are on that a server is asked for something."""
+    with _lock:
+        for active in _active:
+            active.requests += 1
+
+
+def received(count: int) -> None:
+    """Tell the traces that are on of bytes that a server has sent."""
+    with _lock:
+        for active in _active:
+            active._received += count
+            spent = active.by_phase[_here.phase]
+            if spent.bytes_read is not None:
+                spent.bytes_read += count
+
+
+def place_of(name: str) -> str:
+    """Return what a trace calls the place of a file: its absolute path, or its URL.
+
+    Examples
+    --------
+    >>> place_of("http://host/r0.tiff"), place_of("/data/../data/r0.tiff")
+    ('http://host/r0.tiff', '/data/r0.tiff')
+    """
+    return name if "://" in name else os.path.abspath(name)
 
 
 @contextmanager
@@ -185,14 +234,15 @@ def trace(under: str | os.PathLike[str] | None = None) -> Iterator[Trace]:
       left out.
     - Bytes are the process's own count of what it reads (``rchar`` of ``/proc/self/io``), where
       the operating system has one, whatever ``under`` is; else None. Reads through a memory map
-      are not in it. The system does not say which file they were read from.
+      are not in it. To it are added the bytes that :class:`RemoteTiffTileFetcher` has received;
+      what others receive from servers is not seen. Which file they were read from is not known.
     - Calls are those of this library's loader. Opens and bytes in threads that a fetcher starts
       for itself are counted, but as phase ``"other"``.
 
     Parameters
     ----------
     under : path, optional
-        Count only opens below this folder. Default: all.
+        Count only opens below this folder or URL. Default: all.
 
     Yields
     ------
@@ -213,7 +263,7 @@ def trace(under: str | os.PathLike[str] | None = None) -> Iterator[Trace]:
         # An audit hook cannot be removed; one is enough, and it is idle without a trace.
         sys.addaudithook(_hook)
         _installed = True
-    started = Trace(None if under is None else os.path.join(os.path.abspath(under), ""))
+    started = Trace(None if under is None else os.path.join(place_of(os.fspath(under)), ""))
     with _lock:
         _active = (*_active, started)
     try:

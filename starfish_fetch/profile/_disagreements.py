@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
 
@@ -12,7 +11,7 @@ from starfish_fetch.advice import order_name
 from starfish_fetch.axes import Axes, TileKey
 from starfish_fetch.plan import LoadPlan
 from starfish_fetch.profile._sources import name_of
-from starfish_fetch.tracing import Trace
+from starfish_fetch.tracing import Trace, place_of
 
 __all__ = ["disagreements"]
 
@@ -43,9 +42,7 @@ def disagreements(
     keys = [TileKey(*labels) for labels in plan.labels(np.arange(len(plan)))]
     sources = dict(zip(keys, plan.sources or (), strict=True))
     paths = {
-        key: os.path.abspath(name_of(source))
-        for key, source in sources.items()
-        if source is not None
+        key: place_of(name_of(source)) for key, source in sources.items() if source is not None
     }
     by_path = {*paths.values()}.intersection(
         path for seen in (first, *traces.values()) for path in seen.by_source

@@ -307,7 +307,12 @@ def _looks_like_a_path(name: Any) -> bool:
 
 
 def _is_same(name: Any, file: str) -> bool:
-    """Return whether a file is what a source names: itself, in that folder, or so below another."""
+    """Return whether a file is what a source names: itself, in that folder, or so below another.
+
+    Of what a URL names it may be a copy.
+    """
+    if "://" in os.fsdecode(name):
+        return file.endswith(os.fsdecode(name).rpartition("/")[2])
     path = os.path.abspath(os.fsdecode(name))
     suffix = os.sep + os.fsdecode(name).lstrip("./")
     return (
