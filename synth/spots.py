@@ -44,12 +44,15 @@ class Spots:
     1819) find for fluorescence microscopes near the focus.
 
     Parameters of channels are a number that holds for all, or a sequence, in the order of the
-    channel labels, that is repeated if there are more channels.
+    channel labels, that is repeated if there are more channels. More numbers than channels are
+    refused, but for the defaults.
 
     Parameters
     ----------
     molecules : int, optional
-        Molecules in a field of view; default: one for each 256 pixels of a tile.
+        Molecules in a field of view; default: one for each 256 pixels of a tile. With an overlap
+        each has so many on average, and :func:`synth.molecules` lists those that two of them share
+        for both.
     density : float, optional
         The same, as molecules per square micrometre of the field of view (over all z-planes).
     targets : int or iterable of str, optional

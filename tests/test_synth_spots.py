@@ -112,6 +112,7 @@ def test_positions_are_those_of_the_coordinates():
             assert truth[name].min() >= -0.5
             assert truth[name].max() < size - 0.5
         low, high = where[Coordinates.Z]
+        assert np.allclose(truth["z"], (low + high) / 2 + (truth["plane"] - 5) * 2.0)
         in_plane = truth[np.rint(truth["plane"]) == 5]
         assert ((low <= in_plane["z"]) & (in_plane["z"] < high)).all()
         assert set(np.rint(truth["plane"])) == {-2, 5}

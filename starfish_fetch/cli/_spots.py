@@ -27,7 +27,8 @@ def spots_options(function: Decorated) -> Decorated:
             "--molecules",
             type=int,
             metavar="N",
-            help="Of content spots: molecules in a field of view; else one for each 256 pixels.",
+            help="Of content spots: molecules in a field of view, on average if they overlap; "
+            "else one for each 256 pixels.",
         ),
         click.option(
             "--targets",
