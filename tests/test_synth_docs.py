@@ -8,6 +8,9 @@ from pathlib import Path
 
 from test_cli import run
 
+from starfish_fetch.cli._options import NAMED_LAYOUTS
+from starfish_fetch.layout import Layout
+
 PAGE = Path(__file__).parents[1] / "docs" / "synth.md"
 
 
@@ -21,3 +24,11 @@ def test_every_command_of_the_page_runs(tmp_path, monkeypatch):
         result = run(*arguments)
         assert (program, result.exit_code) == ("starfish-fetch", 0), (command, result.output)
     assert not Path("huge").exists()
+
+
+def test_the_named_layouts_are_those_of_the_table():
+    rows = re.findall(r"^\| `(.*?)` \| `(.*?)` \| (.*?) ?\|$", PAGE.read_text("utf-8"), re.M)
+    assert {name for name, _, _ in rows} == set(NAMED_LAYOUTS)
+    for name, first, inner in rows:
+        layout = getattr(Layout, name.replace("-", "_"))()
+        assert (first, inner) == (layout.path(0, 0, 0, 0), ", ".join(layout.inner))
