@@ -46,8 +46,7 @@ def check_name(path: str) -> None:
         raise ValueError(f"{path!r:.120} leads outside of its folder: name a file below it")
     if found := _UNFIT.search(path):
         raise ValueError(
-            f"{path!r:.120} has the character {found[0]!r}, with which a path leads outside of "
-            "its folder on some platform: leave it out"
+            f"{path!r:.120} has the character {found[0]!r}, {_why_unfit(found[0])}: leave it out"
         )
     if len(path) > _LONGEST:
         raise ValueError(
@@ -60,7 +59,16 @@ def check_name(path: str) -> None:
             )
         # Windows leaves those off, so that ".. " is "..".
         if part != "." and part.endswith((".", " ")):
-            raise ValueError(f"{path!r:.120} has the part {part!r}, which ends in {part[-1]!r}")
+            raise ValueError(
+                f"{path!r:.120} has the part {part!r}, which ends in {part[-1]!r}; Windows leaves "
+                "that off, and looks for another file: leave it out"
+            )
+
+
+def _why_unfit(character: str) -> str:
+    if character in ":\\":
+        return "which Windows takes for the end of a drive, a file or a folder"
+    return "which cannot be printed, and not every platform has it in names"
 
 
 def check_place(root: Path, path: str) -> Path:
