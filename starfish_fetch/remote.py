@@ -13,7 +13,8 @@ from numpy.typing import DTypeLike
 from starfish_fetch.axes import Coordinates, CoordinateValue, Extent
 from starfish_fetch.layout import Layout
 from starfish_fetch.open_file import OpenFile
-from starfish_fetch.remote_file import RemoteFile, Server, copied
+from starfish_fetch.remote_file import RemoteFile
+from starfish_fetch.remote_server import Server, copied
 from starfish_fetch.tiff import TiffTileFetcher
 from starfish_fetch.tiff_file import Header, TiffFiles
 

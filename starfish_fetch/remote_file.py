@@ -1,181 +1,26 @@
-"""Files on servers, read by ranges: bounded in time, tried again, never short of what was asked."""
+"""Files on servers, read by ranges."""
 
 from __future__ import annotations
 
 import errno
 import os
-import random
-import tempfile
-import time
 from bisect import bisect_right
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from hashlib import sha256
+from collections.abc import Sequence
 from io import RawIOBase
 from typing import Any, BinaryIO, cast
 
 from starfish_fetch import tracing
-from starfish_fetch.errors import require
 from starfish_fetch.open_file import OpenFile, Readable
+from starfish_fetch.remote_server import Server, size_of, version_of
 
-__all__ = ["RemoteFile", "Server"]
+__all__ = ["RemoteFile"]
 
-_FIRST_WAIT, _LONGEST_WAIT = 0.1, 5.0
 # What stands in a header is small, and scattered: it is read by blocks, of which a few are kept.
 _BLOCK = 1 << 15
 _MOST_BLOCKS = 16
 # Parts of a plane that lie no further apart come in one answer.
 _LARGEST_GAP = 1 << 15
-_PIECE = 1 << 23
-_FINAL = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError,
-          NotImplementedError, TypeError, ValueError, ImportError)  # fmt: skip
-_OF_VERSION = frozenset(
-    ("etag", "contentmd5", "digest", "lastmodified", "mtime", "updated", "md5hash")
-)
-
-
-@dataclass
-class Server:
-    """Answers requests for files below a URL.
-
-    Parameters
-    ----------
-    root : str
-        A URL that fsspec knows, or several chained ones.
-    retries : int
-        How often a request that failed in passing is made again.
-    timeout : float
-        Seconds for each answer, with all that is tried for it.
-    options : mapping
-        For fsspec's file system.
-    """
-
-    root: str
-    retries: int
-    timeout: float
-    options: Mapping[str, Any]
-    _fs: Any = field(init=False, repr=False)
-    _base: str = field(init=False, repr=False)
-
-    def __post_init__(self) -> None:
-        try:
-            from fsspec.core import url_to_fs
-        except ImportError:
-            raise require("fsspec", "remote", "RemoteTiffTileFetcher") from None
-        options = dict(self.options)
-        if self.root.startswith(("http://", "https://")):
-            # A compressed answer has another length than the range that was asked for.
-            headers = {"Accept-Encoding": "identity", **options.get("headers", {})}
-            options["headers"] = headers
-            try:
-                import aiohttp  # noqa: F401
-            except ImportError:
-                raise require("aiohttp", "remote", "RemoteTiffTileFetcher") from None
-        self._fs, self._base = url_to_fs(self.root, skip_instance_cache=True, **options)
-
-    @property
-    def thread_safe(self) -> bool:
-        """Whether several may ask at once."""
-        return bool(self._fs.async_impl) or "file" in self._fs.protocol
-
-    def close(self) -> None:
-        """Let go of connections; the next request makes new ones."""
-        session = getattr(self._fs, "_session", None)
-        if session is not None and hasattr(self._fs, "close_session"):
-            self._fs._session = None
-            self._fs.close_session(self._fs.loop, session)
-
-    def describe(self, url: str) -> dict[str, Any]:
-        """Return what the server says of a file: its size, perhaps its version."""
-        return cast("dict[str, Any]", self._ask("info", url))
-
-    def read(self, url: str, start: int, stop: int, size: int) -> bytes:
-        """Return a range of a file; where the server knows no ranges, the whole file.
-
-        Raises
-        ------
-        OSError
-            If no complete answer came in time.
-        """
-
-        def check(answer: bytes) -> None:
-            tracing.received(len(answer))
-            if len(answer) not in (stop - start, size):
-                raise ConnectionError(f"{len(answer)} of {stop - start} bytes came")
-
-        return cast("bytes", self._ask("cat_file", url, check, start=start, end=stop))
-
-    def _ask(
-        self, name: str, url: str, check: Callable[[Any], object] = len, **arguments: int
-    ) -> Any:
-        """Ask until there is an answer, retries are used up, or time is over."""
-        ends = time.monotonic() + self.timeout
-        attempt = 0
-        while True:
-            try:
-                answer = self._ask_once(name, url, ends - time.monotonic(), arguments)
-                check(answer)
-            except Exception as error:
-                cause = _cause(error)
-                left = ends - time.monotonic()
-                if isinstance(cause, TimeoutError) or left <= 0:
-                    raise TimeoutError(
-                        errno.ETIMEDOUT,
-                        f"no answer within {self.timeout:g} s; if it is a slow one, allow more by "
-                        "timeout=",
-                        url,
-                    ) from error
-                if not _passes(cause):
-                    raise _named(cause, url) from error
-                attempt += 1
-                if attempt > self.retries:
-                    raise OSError(
-                        errno.EIO,
-                        f"{attempt} requests failed, the last with {type(cause).__name__}: "
-                        f"{cause}; ask again later, or more often by retries=",
-                        url,
-                    ) from error
-                wait = min(_LONGEST_WAIT, _FIRST_WAIT * 2 ** (attempt - 1)) * random.uniform(0.5, 1)
-                time.sleep(min(wait, left))
-            else:
-                return answer
-
-    def _ask_once(self, name: str, url: str, seconds: float, arguments: dict[str, int]) -> Any:
-        path = self._base.rstrip("/") + url[len(self.root.rstrip("/")) :]
-        tracing.requested()
-        if not self._fs.async_impl:
-            return getattr(self._fs, name)(path, **arguments)
-        from fsspec.asyn import sync
-
-        call = getattr(self._fs, f"_{name}")
-        return sync(self._fs.loop, call, path, timeout=max(seconds, 0.001), **arguments)
-
-
-def _cause(error: BaseException) -> BaseException:
-    """Return what was behind a file that fsspec takes for missing."""
-    while isinstance(error, FileNotFoundError) and error.__cause__ is not None:
-        error = error.__cause__
-    return error
-
-
-def _passes(error: BaseException) -> bool:
-    """Return whether to ask again may help."""
-    status = getattr(error, "status", None)
-    if isinstance(status, int):
-        return status >= 500 or status in (408, 425, 429)
-    return not isinstance(error, _FINAL)
-
-
-def _named(error: BaseException, url: str) -> BaseException:
-    status = getattr(error, "status", None)
-    if isinstance(error, FileNotFoundError) or status in (404, 410):
-        return FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), url)
-    if isinstance(error, PermissionError) or status in (401, 403):
-        return PermissionError(errno.EACCES, f"the server refuses it ({error})", url)
-    if status is not None:
-        return OSError(errno.EIO, f"the server refuses it ({error})", url)
-    return error
 
 
 class RemoteFile(OpenFile):
@@ -187,8 +32,8 @@ class RemoteFile(OpenFile):
         self._server = server
         self._url = url
         found = server.describe(url)
-        self._size = _size_of(found, url)
-        self._identity = hash(_version(found))
+        self._size = size_of(found, url)
+        self._identity = hash(version_of(found))
         self._blocks: OrderedDict[int, bytes] = OrderedDict()
         if found.get("partial") is False:
             raise self._without_ranges()
@@ -302,41 +147,3 @@ class _Stream(RawIOBase):
         buffer[: len(data)] = data
         self._place += len(data)
         return len(data)
-
-
-def copied(server: Server, url: str, folder: str) -> str:
-    """Return the path of a copy of a file, made now unless the same version was copied before."""
-    found = server.describe(url)
-    size = _size_of(found, url)
-    digest = sha256(repr((url, _version(found))).encode()).hexdigest()[:20]
-    path = os.path.join(folder, f"{digest}-{url.rpartition('/')[2]}")
-    if os.path.exists(path):
-        return path
-    os.makedirs(folder, exist_ok=True)
-    descriptor, partial = tempfile.mkstemp(dir=folder, suffix=".part")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            done = 0
-            while done < size:
-                data = server.read(url, done, min(done + _PIECE, size), size)
-                if len(data) > _PIECE:  # all of it, from a server that knows no ranges
-                    file.seek(0)
-                done = file.tell() + file.write(data)
-        os.replace(partial, path)
-    except BaseException:
-        os.unlink(partial)
-        raise
-    return path
-
-
-def _size_of(found: Mapping[str, Any], url: str) -> int:
-    size = found.get("size")
-    if size is None:
-        raise OSError(errno.EOPNOTSUPP, "the server does not say how large it is", url)
-    return int(size)
-
-
-def _version(found: Mapping[str, Any]) -> tuple[Any, ...]:
-    known = {name: str(value) for name, value in found.items()
-             if name.lower().replace("-", "").replace("_", "") in _OF_VERSION}  # fmt: skip
-    return found.get("size"), *sorted(known.items())

@@ -188,7 +188,7 @@ def test_a_server_without_ranges_needs_a_cache(data, served, tmp_path):
 
 
 def test_a_cache_has_each_version_of_a_file_once(data, tmp_path, monkeypatch):
-    monkeypatch.setattr("starfish_fetch.remote_file._PIECE", 50_000)
+    monkeypatch.setattr("starfish_fetch.remote_server._PIECE", 50_000)
     source, cache = tmp_path / "source", tmp_path / "cache"
     source.mkdir()
     for r in range(3):
