@@ -37,6 +37,7 @@ if TYPE_CHECKING:
         SourceError,
     )
     from starfish_fetch.intensity import to_float32
+    from starfish_fetch.interop.bioio import BioImageTileFetcher
     from starfish_fetch.interop.dask import load_experiment, to_dask
     from starfish_fetch.interop.ome_zarr import OmeZarrTileFetcher
     from starfish_fetch.interop.planes import PlaneFetcher, as_fetcher
@@ -60,6 +61,7 @@ if TYPE_CHECKING:
 _HOME = {
     "Advice": "advice",
     "Axes": "axes",
+    "BioImageTileFetcher": "interop.bioio",
     "Breakeven": "convert",
     "Comparison": "profile",
     "Conversion": "convert",
@@ -105,6 +107,7 @@ _HOME = {
 __all__ = [
     "Advice",
     "Axes",
+    "BioImageTileFetcher",
     "Breakeven",
     "Comparison",
     "Conversion",
