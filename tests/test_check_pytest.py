@@ -242,7 +242,7 @@ def test_other_parameters_and_fixtures_go_with_it(session):
 
 def test_the_test_file_in_the_readme_runs(pytester):
     command = next(line for line in readme_blocks("sh")[2].splitlines() if "write" in line)
-    assert run(*shlex.split(command)[1:]).exit_code == 0
+    assert run(*shlex.split(command, comments=True)[1:]).exit_code == 0
     pytester.makepyfile(
         my_fetcher="from synth import Dataset\ndef make(): return Dataset.open('data').fetcher()",
         test_it=readme_blocks("python")[1],

@@ -82,7 +82,9 @@ def test_a_fetcher_that_cannot_be_sent_says_what_to_do(client, folder):
 def test_the_engine_of_xarray_runs_on_the_cluster(client, tmp_path):
     spec = synth.Spec(2, 2, 3, tile_shape=(16, 11), fovs=2)
     synth.write(spec, Layout("fov{fov}_r{r}_c{c}.tiff", inner="z"), tmp_path)
-    with xr.open_dataset(tmp_path / "dataset.json", dtype=None, chunks={}) as opened:
+    with xr.open_dataset(
+        tmp_path / "dataset.json", engine="starfish-fetch", dtype=None, chunks={}
+    ) as opened:
         found = opened.image.max("z").compute()
     for fov, r, c in np.ndindex(2, 2, 2):
         wanted = np.max([synth.tile(spec, fov, r, c, z) for z in range(3)], axis=0)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from docutils import nodes
 from sphinx.application import Sphinx
@@ -46,19 +48,32 @@ class PeersTable(SphinxDirective):
 
 
 class LimitsTable(SphinxDirective):
-    """What each figure may be."""
+    """What each figure may be, and what it was in the run that a file of JSON holds."""
+
+    required_arguments = 1
 
     def run(self) -> list[nodes.Node]:
-        """Return the table."""
-        return self.parse_text_to_nodes("\n".join(self._lines()))
+        """Return the table, which is made again when the file changes."""
+        relative, path = self.env.relfn2path(self.arguments[0])
+        self.env.note_dependency(relative)
+        run = json.loads(Path(path).read_text(encoding="utf-8"))
+        return self.parse_text_to_nodes("\n".join(self._lines(run)))
 
-    def _lines(self) -> Iterator[str]:
+    def _lines(self, run: dict[str, Any]) -> Iterator[str]:
+        measured = {one["name"]: one["measured"] for one in run["figures"]}
         yield ".. list-table::\n   :header-rows: 1\n   :class: numbers\n"
-        yield _row("subject", "reference", "bound")
+        yield _row("subject", "reference", "bound", "measured", "single runs")
         for figure in FIGURES:
             sign = "at least" if figure.at_least else "at most"
             bound = f"{sign} {figure.bound:g} {figure.unit or 'times'}"
-            yield _row(figure.subject, figure.reference, bound)
+            seen = measured[figure.name]
+            value, low, high = (f"{seen[name]:.3g}" for name in ("value", "low", "high"))
+            subject = figure.subject + (f" ({seen['remark']})" if seen["remark"] else "")
+            yield _row(subject, figure.reference, bound, value, f"{low} to {high}")
+        machine = run["machine"]
+        programs = {"Python": machine["python"], **machine["versions"]}
+        listed = ", ".join(f"{name} {version}" for name, version in programs.items())
+        yield f"\nMeasured on {machine['cpus']} CPUs of an {machine['processor']}: {listed}."
 
 
 def setup(app: Sphinx) -> None:
