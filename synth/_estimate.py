@@ -136,7 +136,8 @@ def estimate(
     with tempfile.TemporaryDirectory(dir=place, prefix=".synth-estimate-") as folder:
         # What is imported and compiled at the first write is not what takes long at the rest.
         first = Spec(1, 1, 1, (8, 8), dtype=spec.dtype)
-        write(first, Layout.per_tile(), Path(folder, "a"), **vars(options))
+        suffix = ".npy" if options.format == "npy" else ".tiff"
+        write(first, Layout.per_tile(suffix), Path(folder, "a"), **vars(options))
         start = time.perf_counter()
         written = write(part, layout, Path(folder, "b"), **vars(options), workers=workers)
         seconds = time.perf_counter() - start
@@ -215,11 +216,12 @@ def _fewer(spec: Spec, counts: dict[Axes, int], fovs: int, rows: int) -> Spec:
 
 
 def _existing(root: Path) -> Path:
-    """Return the folder that a root is, or will be, in."""
-    for folder in root.absolute().parents:
-        if folder.is_dir():
-            return folder
-    return Path(root.absolute().anchor)
+    """Return the folder that a root is, or will be, in; itself if it is where a disk is mounted."""
+    root = root.resolve()
+    place = next((folder for folder in root.parents if folder.is_dir()), Path(root.anchor))
+    if root.is_dir() and root.stat().st_dev != place.stat().st_dev:
+        return root
+    return place
 
 
 def _check_place(root: Path, place: Path, needed: int, pixel_bytes: int) -> None:

@@ -45,6 +45,8 @@ def _folder_locked(root: Path) -> Iterator[None]:
             pass  # NFS, for one, locks no folders
         yield
     finally:
+        with suppress(OSError):  # or the lock would be held by a child that was forked meanwhile
+            fcntl.flock(descriptor, fcntl.LOCK_UN)
         os.close(descriptor)
 
 

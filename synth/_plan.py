@@ -55,9 +55,17 @@ class Plan:
     @property
     def nothing_to_do(self) -> bool:
         """Whether the dataset is complete, and every file is there."""
-        if self.complete is None or self.pending:
+        if self.complete is None or self.pending or self.mended:
             return False
         return all(path.exists() for path in self.targets.truth())
+
+    @property
+    def mended(self) -> set[str]:
+        """The files that a killed write of the complete dataset has written again, and noted."""
+        if self.complete is None:
+            return set()
+        there = self.complete.files
+        return {path for path, record in self.known.items() if there.get(path) != record}
 
     def unfinished(self) -> Iterator[Path]:
         """Yield the names that files have while they are written."""
@@ -114,20 +122,21 @@ def _refuse_strangers(plan: Plan) -> None:
     places = []
     for path, _, _ in plan.pending:
         place = plan.targets.of(path) or root / path
-        own = temporary(root / path)
-        places += [place, own]
+        places += [place, temporary(root / path)]
         if path not in plan.known:
             _refuse(plan, place)
-        if not plan.begun:  # else it is what a killed write has left
-            _refuse(plan, own)
+    if not plan.begun and not plan.nothing_to_do:  # else it is what a killed write has left
+        own = {draft(root / name) for name in (JOURNAL_NAME, MANIFEST_NAME)}  # whoever began it
+        for left in plan.unfinished():
+            if left not in own:
+                _refuse(plan, left)
     for folder in folders_below(root, places):
         if folder.is_symlink() or not folder.is_dir():
             _refuse(plan, folder)
     if plan.complete is None and not plan.begun:
         for table in plan.targets.truth():
-            if not is_truth(plan.targets.manifest.spec, table):
+            if os.path.lexists(table) and not is_truth(plan.targets.manifest.spec, table):
                 _refuse(plan, table)
-            _refuse(plan, draft(table))
 
 
 def _refuse(plan: Plan, path: Path) -> None:

@@ -85,15 +85,18 @@ def _is(path: Path, make: Callable[[], bytes]) -> bool:
     import tifffile
 
     try:
+        if not path.is_file():
+            return False
         if path.suffix != ".tiff":
-            return path.read_bytes() == make()
+            text = make()
+            return path.stat().st_size == len(text) and path.read_bytes() == text
         # Of an image the pixels count: another tifffile may write other bytes around them.
         wanted = tifffile.imread(io.BytesIO(make()))
         with tifffile.TiffFile(path) as file:
             (page,) = file.pages  # which may say that it is larger than all memory
             if (page.shape, page.dtype) != (wanted.shape, wanted.dtype):
                 return False
-            return np.array_equal(page.asarray(), wanted)
+            return bool(page.asarray().tobytes() == wanted.tobytes())
     except Exception:  # whatever damage makes of an image, tifffile has an exception for it
         return False
 

@@ -251,6 +251,11 @@ class _NpyPages:
         return _NpyPage(self._file, start, self._shape, self._dtype)
 
 
+def _bits(pixels: npt.NDArray[Any], dtype: np.dtype[Any]) -> npt.NDArray[Any]:
+    # As numbers, -0.0 and 0.0 are the same.
+    return np.ascontiguousarray(pixels, dtype).view(f"u{dtype.itemsize}")
+
+
 def _page_problem(pages: Any, index: int, manifest: Manifest, fov: int, key: TileKey) -> str:
     shape, dtype = manifest.spec.tile_shape, np.dtype(manifest.spec.dtype)
     try:
@@ -264,11 +269,11 @@ def _page_problem(pages: Any, index: int, manifest: Manifest, fov: int, key: Til
     except Exception as error:
         return f"cannot be read: {type(error).__name__}: {error}"
     expected = tile(manifest.spec, fov, *key)
-    different = pixels != expected
+    different = _bits(pixels, dtype) != _bits(expected, dtype)
     count = int(np.count_nonzero(different))
     if not count:
         return ""
-    row, column = (int(place) for place in np.argwhere(different)[0])
+    row, column = map(int, np.unravel_index(int(different.argmax()), shape))
     message = (
         f"{count} of {expected.size} pixels differ, the first at row {row}, column {column}: "
         f"{pixels[row, column]} instead of {expected[row, column]}"

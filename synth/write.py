@@ -162,6 +162,8 @@ def write(
             root.mkdir(parents=True, exist_ok=True)
         with locked(root):
             plan = plan_write(root, manifest, files, overwrite=overwrite)
+            if plan.begun:
+                _clean(plan)
             _check_room(plan)
             with _resumable(root):
                 return _write(plan, workers, advance)
@@ -198,8 +200,6 @@ def _resumable(root: Path) -> Iterator[None]:
 def _write(plan: Plan, workers: int, advance: Callable[[int], None]) -> Dataset:
     targets, manifest, complete = plan.targets, plan.targets.manifest, plan.complete
     root = targets.root
-    if plan.begun:
-        _clean(plan)
     if complete is not None and plan.nothing_to_do:
         if plan.begun:
             (root / JOURNAL_NAME).unlink()
@@ -227,7 +227,7 @@ def _damage_done(plan: Plan) -> tuple[Damage, ...]:
     """Return the damage; that of a file which was not written now is as it was noted."""
     planned = plan.targets.manifest.damage
     noted = planned if plan.complete is None else plan.complete.damage
-    written = {path for path, _, _ in plan.pending}
+    written = {path for path, _, _ in plan.pending} | plan.mended
     return tuple(
         before if before.sha256 and written.isdisjoint(before.paths) else plan.targets.done(one)
         for one, before in zip(planned, noted, strict=True)

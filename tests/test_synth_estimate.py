@@ -5,6 +5,7 @@ import importlib
 import json
 import os
 import shutil
+import tempfile
 from dataclasses import replace
 
 import pytest
@@ -229,3 +230,22 @@ def test_where_nothing_may_be_written_it_is_said(tmp_path, monkeypatch):
         estimate(Spec(2, 2, 2, (9, 9)), Layout.per_round(), root)
     assert refused.value.filename == str(root)
     assert list(root.iterdir()) == []
+
+
+@pytest.mark.parametrize("format", ["tiff", "imagej", "npy"])
+def test_every_format_is_estimated(tmp_path, format):
+    layout = Layout("r{r}.npy", inner="zc")
+    spec = Spec(2, 2, 2, (9, 9))
+    expected = estimate(spec, layout, tmp_path / "new", options=Options(format=format))
+    assert expected.bytes == sum(
+        record.bytes for record in write(spec, layout, "new", format=format).files.values()
+    )
+
+
+@pytest.mark.skipif(not os.path.isdir("/dev/shm"), reason="needs two file systems")
+def test_a_root_that_leads_to_another_disk_is_tried_there(tmp_path):
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as other:
+        os.symlink(other, tmp_path / "data")
+        expected = estimate(Spec(2, 2, 2, (9, 9)), Layout.per_round(), tmp_path / "data")
+        assert os.listdir(other) == []
+    assert abs(expected.free - shutil.disk_usage("/dev/shm").free) < 2**26

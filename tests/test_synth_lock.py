@@ -3,9 +3,11 @@
 import errno
 import importlib
 import os
+import signal
 import subprocess
 import sys
 import threading
+import time
 import types
 
 import pytest
@@ -128,3 +130,18 @@ def test_on_windows_a_file_is_locked_and_removed(tmp_path, monkeypatch):
                 raise AssertionError
             assert set(contents(tmp_path)) == {"dataset.json.lock"}
         assert contents(tmp_path) == {}
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="nothing is forked here")
+def test_a_child_that_was_forked_meanwhile_holds_no_lock(tmp_path):
+    with locks.locked(tmp_path):
+        child = os.fork()
+        if child == 0:
+            time.sleep(60)
+            os._exit(0)
+    try:
+        with locks.locked(tmp_path):
+            pass
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)

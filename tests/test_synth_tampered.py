@@ -4,6 +4,7 @@ import os
 import shutil
 import stat
 
+import numpy as np
 import pytest
 import tifffile
 from hypothesis import given
@@ -335,3 +336,20 @@ def test_small_truth_is_not_compared_with_large(spots, tmp_path, monkeypatch):
         monkeypatch.setattr(f"synth._truth.{making}", lambda *args: pytest.fail("it was made"))
     problems = Dataset.open(tmp_path / "copy").verify().problems
     assert sorted(one.path for one in problems) == sorted(path.name for path in made)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+@pytest.mark.parametrize("options", [{}, {"byteorder": ">"}, {"format": "npy"}], ids=str)
+def test_the_sign_of_a_zero_is_a_change(tmp_path, dtype, options):
+    spec = Spec(1, 1, 1, (16, 16), dtype=dtype, content="index")
+    dataset = write(spec, Layout("one{r}.npy", inner="cz"), tmp_path, **options)
+    ((path, record),) = dataset.files.items()
+    row, column = np.argwhere(dataset.tile(0, 0, 0) == 0)[0]
+    size = np.dtype(dtype).itemsize
+    at = record.pixels_at + (row * 16 + column) * size
+    content = bytearray((tmp_path / path).read_bytes())
+    content[at if options.get("byteorder") == ">" else at + size - 1] ^= 0x80
+    (tmp_path / path).write_bytes(content)
+    [problem] = dataset.verify().problems
+    assert problem.message.startswith("1 of 256 pixels differ, ")
+    assert f"at row {row}, column {column}: " in problem.message

@@ -17,8 +17,9 @@ import tifffile
 from starfish_fetch.axes import TileKey
 from starfish_fetch.errors import MissingExtraError
 from starfish_fetch.layout import Layout
-from synth import Dataset, FileRecord, Spec, estimate, tile, write
-from synth._manifest import planned_files
+from synth import Dataset, FileRecord, Options, Spec, estimate, tile, write
+from synth._journal import Journal
+from synth._manifest import Manifest, planned_files
 from synth.spec import DTYPES
 
 tiffs = importlib.import_module("synth._tiffs")
@@ -390,3 +391,56 @@ def test_what_is_no_image_and_no_layout_is_refused(tmp_path, call):
         call(SPEC, "per-round", tmp_path)
     with pytest.raises(TypeError, match=r"spec must be a synth\.Spec; got 3"):
         call(3, per_round(), tmp_path)
+
+
+def test_what_a_killed_write_has_left_is_no_lack_of_room(tmp_path, written, monkeypatch):
+    module = importlib.import_module("synth.write")
+    manifest = Manifest(SPEC, per_round(), Options(), {})
+    with Journal(tmp_path, manifest, {}) as journal:
+        journal.finished["nothing"] = None  # so that it stays
+    left = tmp_path / "fov_0" / "r01.tiff.partial"
+    left.parent.mkdir()
+    left.write_bytes(bytes(500))
+    usage, wanted = shutil.disk_usage(tmp_path), 2 * 2 * 3 * 30 * 2 * 2
+
+    def disk_usage(root):
+        return usage._replace(free=wanted - (500 if left.exists() else 0))
+
+    monkeypatch.setattr(module, "disk_usage", disk_usage)
+    write(SPEC, per_round(), tmp_path)
+    assert contents(tmp_path) == written
+
+
+def test_a_repair_that_is_killed_at_its_end_is_not_forgotten(tmp_path, monkeypatch):
+    dataset = write(SPEC, per_round(), tmp_path)
+    path = "fov_0/r01.tiff"
+    (tmp_path / path).unlink()
+    monkeypatch.setattr("synth._tiffs.SOFTWARE", "another version that writes other bytes")
+    module = importlib.import_module("synth.write")
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "write_whole", Killed.raised)
+        patch.setattr(module, "_clean", Killed.raised)
+        patch.setattr(Journal, "__exit__", lambda journal, *args: journal._close())
+        with pytest.raises(Killed):
+            write(SPEC, per_round(), tmp_path)
+    again = write(SPEC, per_round(), tmp_path)
+    assert again.files[path] != dataset.files[path]
+    assert again.verify().ok
+    assert "dataset.json.partial" not in contents(tmp_path)
+
+
+class Killed(BaseException):
+    @classmethod
+    def raised(cls, *args):
+        raise cls
+
+
+def test_what_is_of_nobody_stays_when_a_repair_fails(tmp_path, monkeypatch):
+    write(SPEC, per_round(), tmp_path)
+    mine = tmp_path / "fov_0" / "r04.tiff.partial"
+    mine.write_bytes(b"mine")
+    write(SPEC, per_round(), tmp_path)  # which has nothing to do
+    (tmp_path / "fov_0" / "r01.tiff").unlink()
+    with pytest.raises(FileExistsError, match=r"r04\.tiff\.partial' is in the way"):
+        write(SPEC, per_round(), tmp_path)
+    assert mine.read_bytes() == b"mine"
