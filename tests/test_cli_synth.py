@@ -181,7 +181,7 @@ def test_write_spots_needs_no_options():
         (("--spots", "{"), "is not JSON"),
         (("--spots", "[1]"), "must be an object with some of molecules"),
         (("--spots", '{"size": 1}'), "unknown parameter 'size'; allowed are molecules"),
-        (("--spots", '{"brightnes": 1}'), "'brightnes' (did you mean 'brightness'?); allo"),
+        (("--spots", '{"brightnes": 1}'), "'brightnes' (did you mean 'brightness'?); allowed are"),
         (
             ("--spots", '{"molecules": 5, "drift": 0}', "--molecules", "6"),
             "molecules: given in --spots and as --molecules; leave one of the two out",

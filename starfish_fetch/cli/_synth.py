@@ -115,7 +115,7 @@ def synth(ctx: click.Context) -> None:
 @click.option(
     "--dry-run",
     is_flag=True,
-    help="Write and delete nothing; say how many files and bytes it would be, how long it would "
+    help="Leave ROOT untouched; say how many files and bytes it would be, how long it would "
     "take, and whether it would be refused.",
 )
 @json_option

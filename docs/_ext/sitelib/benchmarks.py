@@ -60,16 +60,17 @@ class LimitsTable(SphinxDirective):
         return self.parse_text_to_nodes("\n".join(self._lines(run)))
 
     def _lines(self, run: dict[str, Any]) -> Iterator[str]:
-        measured = {one["name"]: one["measured"] for one in run["figures"]}
+        by_name = {one["name"]: one for one in run["figures"]}
         yield ".. list-table::\n   :header-rows: 1\n   :class: numbers\n"
-        yield _row("subject", "reference", "bound", "measured", "single runs")
+        yield _row("subject", "reference", "bound", "measured", "range", "holds")
         for figure in FIGURES:
             sign = "at least" if figure.at_least else "at most"
             bound = f"{sign} {figure.bound:g} {figure.unit or 'times'}"
-            seen = measured[figure.name]
+            seen = by_name[figure.name]["measured"]
+            holds = "yes" if by_name[figure.name]["holds"] else "no"
             value, low, high = (f"{seen[name]:.3g}" for name in ("value", "low", "high"))
             subject = figure.subject + (f" ({seen['remark']})" if seen["remark"] else "")
-            yield _row(subject, figure.reference, bound, value, f"{low} to {high}")
+            yield _row(subject, figure.reference, bound, value, f"{low} to {high}", holds)
         machine = run["machine"]
         programs = {"Python": machine["python"], **machine["versions"]}
         listed = ", ".join(f"{name} {version}" for name, version in programs.items())
