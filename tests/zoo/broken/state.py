@@ -301,6 +301,31 @@ class NotesTheKeyBeforeThePixels(Files):
         return self.pixels.copy()
 
 
+@sin(THREADS, of=STACK)
+class GuardsTheReadingButNotTheUse(Stacks):
+    thread_safe = True
+
+    def __init__(self, image):
+        super().__init__(image)
+        self.__setstate__(vars(self))
+
+    def __getstate__(self):
+        return {name: value for name, value in vars(self).items() if name != "lock"}
+
+    def __setstate__(self, state):
+        vars(self).update(state)
+        self.path_read = self.volume = None
+        self.lock = threading.Lock()
+
+    def pixels_of(self, fov, key):
+        path = self.path(fov, key.round, key.ch)
+        with self.lock:
+            if path != self.path_read:
+                self.volume = tifffile.imread(path)
+                self.path_read = path
+        return self.volume[self.page(key.zplane)].copy()
+
+
 @sin(PICKLE, of=image(1, 12, 1))
 class ListsItsFilesInAnotherOrderWhenUnpickled(Files):
     def __init__(self, image):
