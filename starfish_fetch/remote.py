@@ -14,7 +14,7 @@ from starfish_fetch.axes import Coordinates, CoordinateValue, Extent
 from starfish_fetch.layout import Layout
 from starfish_fetch.open_file import OpenFile
 from starfish_fetch.remote_file import RemoteFile
-from starfish_fetch.remote_server import Server, copied
+from starfish_fetch.remote_server import Server, copied, without_query
 from starfish_fetch.tiff import TiffTileFetcher
 from starfish_fetch.tiff_file import Header, TiffFiles
 
@@ -101,13 +101,15 @@ class RemoteTiffTileFetcher(TiffTileFetcher):
     processors. All else is as of :class:`TiffTileFetcher`.
 
     A file that does not exist is a ``FileNotFoundError`` at once. What may pass, a broken
-    connection, a status of 5xx, an answer that is too short, is asked for again after a moment;
-    a server that says nothing is a ``TimeoutError``. Every error names the URL and the tile.
+    connection, a status of 5xx, an answer that is too short, is asked for again after a moment,
+    or after what the server says in ``Retry-After``; a server that says nothing is a
+    ``TimeoutError``. Every error names the URL and the tile.
 
     Parameters
     ----------
     url : str
-        Of the folder below which the layout's paths are.
+        Of the folder below which the layout's paths are. A query of http (``?...``, such as one
+        signature for all files) is sent with every request, and is in no name and no message.
     layout, extent, coordinates, dtype
         As of :class:`TiffTileFetcher`.
     retries : int, optional
@@ -159,8 +161,9 @@ class RemoteTiffTileFetcher(TiffTileFetcher):
             raise ValueError(
                 f"retries must be at least 0 and timeout above 0; got {retries} and {timeout}"
             )
-        super().__init__(url, layout, extent, coordinates=coordinates, dtype=dtype)
-        self._prefix = url.rstrip("/") + "/"
+        root = without_query(url)
+        super().__init__(root, layout, extent, coordinates=coordinates, dtype=dtype)
+        self._prefix = root.rstrip("/") + "/"
         files = RemoteTiffFiles(
             self._tile_shape,
             layout.pages(extent),

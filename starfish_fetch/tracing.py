@@ -68,8 +68,10 @@ class Trace:
         The loader's calls into the fetcher and its tiles, by name.
     tiles : int
         How many tiles gave their pixels.
-    requests : int
-        How often a server was asked for something, answered or not.
+    requests_by_source : Counter of str
+        How often a server was asked for something, answered or not, by URL.
+    received_by_source : Counter of str
+        The bytes of its answers, by URL: bodies that came to their end, without headers.
     opens_by_tile : dict
         The paths opened for each tile, by :class:`~starfish_fetch.TileKey`, in the order of their
         first opens. Tiles for which nothing was opened are not in it.
@@ -84,7 +86,8 @@ class Trace:
         }
         self.calls: Counter[str] = Counter()
         self.tiles = 0
-        self.requests = 0
+        self.requests_by_source: Counter[str] = Counter()
+        self.received_by_source: Counter[str] = Counter()
         self.opens_by_tile: dict[TileKey, list[str]] = {}
         self._under = under
         self._begun = io_counters.read_by_process()
@@ -105,6 +108,16 @@ class Trace:
         return self.opens - len(self.by_source)
 
     @property
+    def requests(self) -> int:
+        """How often servers were asked for something."""
+        return self.requests_by_source.total()
+
+    @property
+    def bytes_received(self) -> int:
+        """How many bytes servers have answered; they are in the bytes read, too."""
+        return self.received_by_source.total()
+
+    @property
     def bytes_read(self) -> int | None:
         """How many bytes were read, files and answers of servers, up to now while the trace is on.
 
@@ -116,11 +129,26 @@ class Trace:
         return None if now is None else now - self._begun + self._received
 
     def _opened(self, path: str, phase: PhaseName, tile: TileKey | None) -> None:
-        if self._under is None or path.startswith(self._under):
+        if self._is_wanted(path):
             self.by_source[path] += 1
             self.by_phase[phase].opens += 1
             if tile is not None:
                 self.opens_by_tile.setdefault(tile, []).append(path)
+
+    def _requested(self, url: str) -> None:
+        if self._is_wanted(url):
+            self.requests_by_source[url] += 1
+
+    def _answered(self, url: str, count: int, phase: PhaseName) -> None:
+        if self._is_wanted(url):
+            self.received_by_source[url] += count
+        self._received += count
+        spent = self.by_phase[phase]
+        if spent.bytes_read is not None:
+            spent.bytes_read += count
+
+    def _is_wanted(self, name: str) -> bool:
+        return self._under is None or name.startswith(self._under)
 
     def _called(self, name: str, phase: PhaseName, seconds: float, count: int | None) -> None:
         if name:
@@ -137,6 +165,9 @@ class Trace:
             inside = (self.by_phase[name].bytes_read or 0 for name in ("metadata", "pixels"))
             self.by_phase["other"].bytes_read = max(0, total - sum(inside))
 
+
+REQUEST = "starfish_fetch.request"
+"""The audit event by which a fetcher tells of a request: the URL, and the bytes of its answer."""
 
 _CODE = tuple(all_suffixes())
 
@@ -170,7 +201,13 @@ _here = _Here()
 
 
 def _hook(event: str, arguments: tuple[Any, ...]) -> None:
-    if event != "open" or not _active:
+    if not _active:
+        return
+    if event == REQUEST:
+        url, count = arguments
+        requested(url)
+        received(url, count)
+    if event != "open":
         return
     path = arguments[0]
     if not isinstance(path, str | bytes | os.PathLike):
@@ -189,21 +226,18 @@ def opened(name: str) -> None:
             active._opened(name, _here.phase, _here.tile)
 
 
-def requested() -> None:
+def requested(url: str) -> None:
     """Tell the traces that are on that a server is asked for something."""
     with _lock:
         for active in _active:
-            active.requests += 1
+            active._requested(url)
 
 
-def received(count: int) -> None:
+def received(url: str, count: int) -> None:
     """Tell the traces that are on of bytes that a server has sent."""
     with _lock:
         for active in _active:
-            active._received += count
-            spent = active.by_phase[_here.phase]
-            if spent.bytes_read is not None:
-                spent.bytes_read += count
+            active._answered(url, count, _here.phase)
 
 
 def place_of(name: str) -> str:
@@ -234,15 +268,20 @@ def trace(under: str | os.PathLike[str] | None = None) -> Iterator[Trace]:
       left out.
     - Bytes are the process's own count of what it reads (``rchar`` of ``/proc/self/io``), where
       the operating system has one, whatever ``under`` is; else None. Reads through a memory map
-      are not in it. To it are added the bytes that :class:`RemoteTiffTileFetcher` has received;
-      what others receive from servers is not seen. Which file they were read from is not known.
+      are not in it. To it are added the bytes that servers have sent. Which file they were read
+      from is not known.
+    - Requests, and the bytes that servers send, are those of :class:`RemoteTiffTileFetcher`: over
+      http each request that is sent, redirections and repetitions included; elsewhere, each call
+      of fsspec's file system, which may make several. What other fetchers ask of servers, be it
+      through fsspec, is seen if they tell of it, by an audit event that costs nothing without a
+      trace: ``sys.audit("starfish_fetch.request", url, number_of_bytes)``.
     - Calls are those of this library's loader. Opens and bytes in threads that a fetcher starts
       for itself are counted, but as phase ``"other"``.
 
     Parameters
     ----------
     under : path, optional
-        Count only opens below this folder or URL. Default: all.
+        Count only opens and requests below this folder or URL. Default: all.
 
     Yields
     ------
@@ -257,6 +296,13 @@ def trace(under: str | os.PathLike[str] | None = None) -> Iterator[Trace]:
     ...         open(os.path.join(folder, "a.tiff"), "wb").close()
     >>> seen.opens, seen.reopens, len(seen.by_source)
     (2, 1, 1)
+
+    A fetcher that reads from a server in its own way tells of each request:
+
+    >>> with trace() as seen:
+    ...     sys.audit("starfish_fetch.request", "https://host/r0.tiff", 4096)
+    >>> seen.requests, seen.bytes_received
+    (1, 4096)
     """
     global _active, _installed
     if not _installed:

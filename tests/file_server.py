@@ -20,6 +20,7 @@ class Server:
         self.folder = Path(folder)
         self.latency = 0.0
         self.ranges = True
+        self.led = {}
         self.fault = lambda method, path, number: None
         self.let_go = threading.Event()
         self.contents = {}
@@ -81,7 +82,14 @@ class Handler(BaseHTTPRequestHandler):
                 state.at_once -= 1
 
     def answer_with(self, state, fault):
-        path = state.folder / self.path.lstrip("/")
+        name = self.path.partition("?")[0]
+        if name in state.led:
+            self.send_response(302)
+            self.send_header("Location", state.led[name])
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
+        path = state.folder / name.lstrip("/").removeprefix("moved/")
         if fault == "drop":
             self.close_connection = True
             return

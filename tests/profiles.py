@@ -20,8 +20,12 @@ def made(
     *,
     shown: int = 5000,
     shift: int = 0,
+    requests: int = 0,
 ) -> LoadProfile:
-    """Return the profile of a fetcher that keeps one file, of files split by some of the axes."""
+    """Return the profile of a fetcher that keeps one file, of files split by some of the axes.
+
+    Each open takes so many requests, and each of these brings 1,000 bytes.
+    """
     extent = Extent({Axes.Y: 20, Axes.X: 30}, 0, *(range(count) for count in counts))
     keys = [*product(*map(range, counts))]
     files = {tuple(key[axis] if axis in split else 0 for axis in range(3)): None for key in keys}
@@ -54,6 +58,8 @@ def made(
                 {1: sum(opened), 2: sum(opened), None: len(names)},
                 tuple(sources[:shown]),
                 tuple(opened[:shown]),
+                requests * opens,
+                1000 * requests * opens,
             )
         )
     return LoadProfile(

@@ -234,8 +234,21 @@ def test_what_is_not_known_is_said_to_be(told, data):
     assert (row[-4], row[-1]) == ("-", "-")
 
 
+def test_what_was_asked_of_servers_stands_beside_the_opens(told, data):
+    told.profile = made(requests=3)
+    lines = run("profile", "data").stdout.splitlines()
+    assert "requests" in lines[4]
+    row = next(line for line in lines if line.startswith("z,c,r"))
+    assert row.split() == ["z,c,r", "69.0", "64.5", "-", "75.0", "60", "48", "180", "180.0", "kB",
+                           "7.1", "kB", "60"]  # fmt: skip
+    told.profile = made()
+    assert "requests" not in run("profile", "data").stdout
+
+
+@pytest.mark.parametrize("requests", [0, 3])
 @pytest.mark.parametrize("width", [80, 120])
-def test_at_a_terminal_it_fits(told, data, monkeypatch, width):
+def test_at_a_terminal_it_fits(told, data, monkeypatch, width, requests):
+    told.profile = made(requests=requests)
     shown = at_a_terminal(monkeypatch, width)
     run("profile", "data")
     lines = shown.getvalue().splitlines()

@@ -20,7 +20,7 @@ STEADY = (1.0, 1.01, 0.99, 1.02, 1.0)
 
 def row(order="r,c,z", seconds=STEADY, opens=2, bytes_read=640, calls=4, **others):
     counts = {"get_tile": calls}
-    fields = {"peak_bytes": 4096, **others}
+    fields = {"peak_bytes": 4096, "requests": 7, "bytes_received": 600, **others}
     return OrderProfile(
         order, tuple(seconds), opens, opens - 1, 1, bytes_read, counts, 0.0, 0.5, 0, 0, **fields
     )
@@ -54,6 +54,11 @@ def times(seconds, factor):
         (row(opens=1, seconds=times(STEADY, 1.5)), "slower", False),
         (row(opens=3, seconds=times(STEADY, 0.5)), "more opens", False),
         (row(bytes_read=None), "same", True),
+        (row(requests=8), "more requests", False),
+        (row(requests=6), "fewer requests", True),
+        (row(bytes_received=601), "more bytes", False),
+        (row(bytes_received=599), "fewer bytes", True),
+        (row(requests=None, bytes_received=None), "same", True),
     ],
 )
 def test_the_verdict_on_an_order(after, verdict, ok):

@@ -504,6 +504,18 @@ def test_a_profile_is_the_same_out_of_json(written):
     assert os.uname().nodename not in profile.machine.system
 
 
+def test_a_profile_of_an_earlier_version_is_read(written):
+    profile, text = written
+    fields = json.loads(text)
+    for row in fields["rows"]:
+        assert (row.pop("requests"), row.pop("bytes_received")) == (0, 0)
+    found = LoadProfile.from_json(json.dumps(fields))
+    assert {(row.requests, row.bytes_received) for row in found.rows} == {(None, None)}
+    assert not found.is_remote
+    rows = [replace(row, requests=0, bytes_received=0) for row in found.rows]
+    assert replace(found, rows=tuple(rows)) == profile
+
+
 def changed(text, *path_and_value):
     fields = json.loads(text)
     *path, name, value = path_and_value

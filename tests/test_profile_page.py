@@ -22,7 +22,7 @@ from starfish_fetch import Axes
 from starfish_fetch.profile import LoadProfile
 from starfish_fetch.profile.page import page_of
 from starfish_fetch.strips import AGAIN, source_colours
-from starfish_fetch.units import middle_half
+from starfish_fetch.units import in_units, middle_half
 
 HOSTILE = (
     "<script>window.hacked = 1</script>",
@@ -75,6 +75,7 @@ PROFILES = {
     "thousands": made((16, 8, 40), shown=5000),
     "cut": made((4, 2, 1024), (2,), "z{0[2]}".format, shown=4096),
     "hostile": hostile(),
+    "remote": made(requests=7),
     "one tile": made((1, 1, 1)),
     "one order": replace(SPREAD, rows=SPREAD.rows[:1]),
     "unknown": replace(
@@ -168,6 +169,20 @@ def test_pictures_are_told_in_words():
         "Order z,c,r: over 24 tiles the source changes 23 times; 3 tiles open a file for the first "
         "time, 21 open one again." in pictures
     )
+
+
+def test_requests_are_shown_only_if_there_are_any():
+    remote = made(requests=7)
+    page = parsed(page_of(remote))
+    columns = [one.text for one in page.iter("th")]
+    assert "requests" in columns
+    assert "bytes received" in columns
+    costs = [one for one in page.iter("div") if one.get("class") == "cost"]
+    shown = ["".join(one.itertext()) for one in costs[1::4]]
+    assert shown == [
+        f"requests{row.requests:,}{in_units(row.bytes_received)} received" for row in remote.rows
+    ]
+    assert "requests" not in page_of(made()).partition("</style>")[2]
 
 
 # In a browser
@@ -289,6 +304,27 @@ def test_browser_shows_the_numbers_of_the_json(browser, tmp_path, name):
         assert one["opens predicted, 1 kept"] == f"{row['predicted_opens']['1']:,}"
         assert one["opens predicted, all kept"] == f"{row['predicted_opens']['all']:,}"
         assert one["calls of get_tile"] == f"{row['calls']['get_tile']:,}"
+
+
+def test_browser_puts_requests_beside_opens(browser, tmp_path):
+    remote = made(requests=7)
+    shown = browser.show(remote, tmp_path)
+    places = """return [...document.querySelectorAll('.titles > *, .orders > li:first-child > *')]
+        .map(one => one.getBoundingClientRect()).map(box => [box.left, box.right])"""
+    found = shown.run(places)
+    titles, costs = found[:6], found[6:]
+    assert [left for left, _ in titles] == pytest.approx([left for left, _ in costs])
+    assert all(before[1] <= after[0] for before, after in pairwise(costs))
+    bars = shown.run(
+        "return [...document.querySelectorAll('.orders > li')].map(li => "
+        "li.querySelectorAll('.track')[1]).map(t => "
+        "t.firstChild.getBoundingClientRect().width / (t.getBoundingClientRect().width - 1))"
+    )
+    most = max(row.requests for row in remote.rows)
+    assert bars == pytest.approx([row.requests / most for row in remote.rows], abs=0.01)
+    for width in (700, 400):
+        shown.width(width)
+        assert shown.run("return document.documentElement.scrollWidth") <= width
 
 
 def test_browser_draws_bars_in_proportion(browser, tmp_path):

@@ -4,6 +4,7 @@ import os
 import pickle
 import sys
 import time
+from collections import Counter
 
 import fsspec
 import numpy as np
@@ -15,6 +16,7 @@ from starfish_fetch import (
     Extent,
     ImageStack,
     Layout,
+    LoadProfile,
     MissingExtraError,
     RemoteTiffTileFetcher,
     SourceError,
@@ -66,6 +68,11 @@ def test_every_pixel_in_every_order(data, served, group_by, workers):
     assert seen.by_source == {f"{url}/r{r}.tiff": 1 for r in range(3)}
     assert server.most_at_once <= workers
     assert seen.requests == server.count <= 3 * (1 + 3) + 24
+    asked = Counter()
+    for (_, path), count in server.requests.items():
+        asked[url + path] += count
+    assert seen.requests_by_source == asked
+    assert sum(seen.received_by_source.values()) == server.bytes_sent
     assert seen.bytes_read >= server.bytes_sent
     assert seen.by_phase["pixels"].bytes_read >= server.bytes_sent
     assert server.bytes_sent <= 24 * PLANE + 3 * HEADERS
@@ -237,8 +244,29 @@ def test_a_profile_shows_opens_and_bytes(data, served):
     )
     for row in profile.rows:
         assert (row.opens, row.reopens) == (3, 0)
-        assert row.bytes_read >= 24 * PLANE  # the server is of this process, and reads, too
+        assert row.bytes_read >= row.bytes_received >= 24 * PLANE
+        assert 24 + 3 <= row.requests <= 3 * (1 + 3) + 24
+    assert profile.is_remote
+    assert LoadProfile.from_json(profile.to_json()) == profile
     assert not [text for text in profile.disagreements if "keeps every source" not in text]
+
+
+def test_a_request_that_is_made_behind_ones_back_is_counted(data, served):
+    """Those of fsspec, which asks by GET where HEAD fails, and those that a server leads on."""
+    url, server = served
+    server.fault = lambda method, path, number: 405 if method == "HEAD" else None
+    with fetcher_of(data, url) as fetcher, trace(url) as seen:
+        fetcher.get_tile(0, 0, 0, 0).tile_data()
+    assert server.requests["HEAD", "/r0.tiff"] == 1
+    assert seen.requests == server.count > 3
+    server.forget()
+    server.led = {f"/r{r}.tiff": f"/moved/r{r}.tiff" for r in range(3)}
+    server.fault = lambda method, path, number: None
+    with fetcher_of(data, url) as fetcher, trace(url) as seen:
+        pixels = fetcher.get_tile(0, 1, 0, 0).tile_data()
+    np.testing.assert_array_equal(pixels, data.tile(1, 0, 0))
+    assert seen.requests == server.count == 2 * server.gets("/moved/") + 2
+    assert list(seen.requests_by_source) == [f"{url}/r1.tiff"]
 
 
 def test_goes_to_other_processes(data, served):

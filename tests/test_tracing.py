@@ -1,4 +1,5 @@
 import os
+import sys
 import threading
 from contextlib import ExitStack
 
@@ -9,11 +10,13 @@ from fetchers import ArrayFetcher, arguments, image
 import synth
 from starfish_fetch import (
     CropParameters,
+    Extent,
     FetchedTile,
     ImageStack,
     Layout,
     TileFetcher,
     TileKey,
+    profile_orders,
     trace,
 )
 from starfish_fetch.tracing import watched
@@ -61,6 +64,35 @@ def test_traces_nest_and_look_below_a_folder_alone(tmp_path):
             touch(tmp_path / "in" / "a")
             touch(tmp_path / "in-not")
     assert (outer.opens, inner.opens) == (2, 2)
+
+
+def test_whoever_asks_a_server_can_tell(tmp_path):
+    url, other = "https://host/data/r0.tiff", "https://host/else"
+    with trace() as seen, trace("https://host/data") as below:
+        for name, count in ((url, 300), (url, 4), (other, 50)):
+            sys.audit("starfish_fetch.request", name, count)
+    sys.audit("starfish_fetch.request", url, 1)
+    assert seen.requests_by_source == {url: 2, other: 1}
+    assert seen.received_by_source == {url: 304, other: 50}
+    assert (seen.requests, seen.bytes_received) == (3, 354)
+    assert (below.requests, below.bytes_received) == (2, 304)
+    assert seen.bytes_read is None or seen.bytes_read >= 354
+
+
+def test_requests_are_put_to_their_phase_and_profiled():
+    class Tile(ArrayFetcher):
+        def pixels_of(self, key):
+            sys.audit("starfish_fetch.request", f"https://host/{key[0]}", 1000)
+            return super().pixels_of(key)
+
+    pixels = image((2, 1, 3, 6, 5))
+    extent = Extent({"y": 6, "x": 5}, 0, range(2), range(1), range(3))
+    with trace() as seen:
+        ImageStack.from_tilefetcher(Tile(pixels), **vars(extent)).load()
+    read = seen.by_phase["pixels"].bytes_read
+    assert read is None or read >= 6000
+    (row,) = profile_orders(lambda: Tile(pixels), extent, ["zcr"], repeat=1).rows
+    assert (row.requests, row.bytes_received) == (6, 6000)
 
 
 def test_relative_paths_count_as_where_they_lead(tmp_path, monkeypatch):

@@ -18,10 +18,12 @@ COMPARISON_SCHEMA = "starfish-fetch/comparison/1"
 
 Verdict = Literal[
     "more opens",
+    "more requests",
     "more bytes",
     "slower",
     "only before",
     "fewer opens",
+    "fewer requests",
     "fewer bytes",
     "faster",
     "more calls",
@@ -30,13 +32,13 @@ Verdict = Literal[
     "unclear",
     "same",
 ]
-"""What became of an order, in the order in which it matters; the first three are for the worse.
+"""What became of an order, in the order in which it matters; the first four are for the worse.
 
 Calls are told and not judged: a fetcher that begins to name its sources is called more often, and
 the better for it. ``"unclear"`` is a time that may or may not have changed.
 """
 
-_WORSE: tuple[Verdict, ...] = get_args(Verdict)[:3]
+_WORSE: tuple[Verdict, ...] = get_args(Verdict)[:4]
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,8 @@ class Change:
     """A count before and after."""
 
     name: str
-    """``opens``, ``reopens``, ``sources``, ``bytes_read``, or ``calls of get_tile`` and so on."""
+    """``opens``, ``reopens``, ``sources``, ``requests``, ``bytes_read``, ``bytes_received``, or
+    ``calls of get_tile`` and so on."""
     before: int
     after: int
 
@@ -298,7 +301,7 @@ class _Judge:
 
 
 def _changes(before: OrderProfile, after: OrderProfile) -> Iterator[Change]:
-    for name in ("opens", "reopens", "sources", "bytes_read"):
+    for name in ("opens", "reopens", "sources", "requests", "bytes_read", "bytes_received"):
         values = getattr(before, name), getattr(after, name)
         if None not in values and values[0] != values[1]:
             yield Change(name, *values)
@@ -312,7 +315,9 @@ def _verdict_of(change: Change) -> Verdict | None:
     more = change.after > change.before
     if change.name == "opens":
         return "more opens" if more else "fewer opens"
-    if change.name == "bytes_read":
+    if change.name == "requests":
+        return "more requests" if more else "fewer requests"
+    if change.name in ("bytes_read", "bytes_received"):
         return "more bytes" if more else "fewer bytes"
     if change.name.startswith("calls"):
         return "more calls" if more else "fewer calls"

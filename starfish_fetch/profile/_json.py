@@ -171,6 +171,8 @@ def _row_from(fields: JsonFields, names: int, repeat: int) -> OrderProfile:
         None if fields.absent("predicted_opens") else _by_cache(fields, "predicted_opens"),
         tuple(sources),
         fields.labels("tile_opens"),
+        fields.optional_count("requests"),
+        fields.optional_count("bytes_received"),
     )
 
 

@@ -80,8 +80,8 @@ def profile_orders(
     workers : int, optional
         As for :meth:`ImageStack.from_tilefetcher`.
     under : path, optional
-        Count only opens below this folder, where other threads of the process open files, too.
-        Default: all.
+        Count only opens and requests below this folder or URL, where other threads of the process
+        open files, too. Default: all.
     progress : bool, optional
         Show a progress bar on stderr. Default: False.
 
@@ -363,4 +363,6 @@ def _row(
         else dict(zip(CACHE_SIZES, plan.predicted_of(CACHE_SIZES), strict=True)),
         tile_sources=tuple(numbers.get(position) for position in shown),
         tile_opens=tuple(len(seen.opens_by_tile.get(key, [])) for key in keys),
+        requests=seen.requests,
+        bytes_received=seen.bytes_received,
     )

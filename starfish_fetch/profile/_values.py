@@ -78,6 +78,12 @@ class OrderProfile:
     tile_opens: tuple[int, ...] = ()
     """For each tile in load order, how many files were opened for it. The first
     :data:`SHOWN_TILES` tiles."""
+    requests: int | None = None
+    """How often a load asks a server for something, as :class:`~starfish_fetch.tracing.Trace`
+    sees it; None in profiles of earlier versions, which did not count them."""
+    bytes_received: int | None = None
+    """How many of the bytes read came as answers of servers; None in profiles of earlier versions.
+    """
 
     @property
     def group_by(self) -> tuple[Axes, ...] | None:
@@ -174,6 +180,11 @@ class LoadProfile:
             f"Fastest is {_in_words(best)}: {best.median_seconds:.3g} s, {_opens(best)}; slowest "
             f"is {_in_words(worst)}: {worst.median_seconds:.3g} s, {_opens(worst)}."
         )
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether anything was asked of a server."""
+        return any(row.requests for row in self.rows)
 
     def row(self, order: str) -> OrderProfile:
         """Return what was measured of one order.

@@ -18,7 +18,15 @@ from sphinx.config import Config
 from sphinx.pycode import ModuleAnalyzer
 from sphinx.util.docutils import SphinxDirective
 
-from starfish_fetch import Advice, Comparison, Extent, LoadProfile, OrderComparison, OrderPrediction
+from starfish_fetch import (
+    Advice,
+    Comparison,
+    Extent,
+    LoadProfile,
+    OrderComparison,
+    OrderPrediction,
+    OrderProfile,
+)
 from starfish_fetch.testing import Report
 from synth import Damage, FileRecord, Options, Spec
 from synth._manifest import VERSION
@@ -57,8 +65,9 @@ ADDED: dict[type, dict[str, Schema]] = {
     OrderPrediction: {"order": {**TEXT, "description": "Its name, as 'r,c,z', or 'none'."}},
 }
 LEFT_OUT: dict[type, set[str]] = {OrderPrediction: {"group_by"}}
-# What a dataset says only if it has to.
+# What a dataset says only if it has to, and what earlier versions did not write.
 OPTIONAL: dict[type, set[str]] = {
+    OrderProfile: {"requests", "bytes_received"},
     Damage: {"sha256"},
     FileRecord: {"pixels_at"},
     Spec: {"spots", "generator"},

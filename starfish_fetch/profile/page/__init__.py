@@ -102,6 +102,7 @@ def _orders(profile: LoadProfile) -> list[Markup]:
             element("div", *costs.titles(strips.title), class_="titles", aria_hidden="true"),
             element("ol", *lines, class_="orders"),
             aria_labelledby="orders",
+            class_="remote" if costs.remote else None,
         )
     ]
 

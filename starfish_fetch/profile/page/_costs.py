@@ -1,10 +1,10 @@
-"""Bars of opens, bytes and seconds, in a page."""
+"""Bars of opens, requests, bytes and seconds, in a page."""
 
 from __future__ import annotations
 
 from starfish_fetch.profile._values import LoadProfile, OrderProfile
 from starfish_fetch.profile.page._markup import Markup, element
-from starfish_fetch.units import middle_half, of_bytes, of_seconds, short
+from starfish_fetch.units import in_units, middle_half, of_bytes, of_seconds, short
 
 __all__ = ["Costs"]
 
@@ -15,6 +15,8 @@ class Costs:
     def __init__(self, profile: LoadProfile):
         rows = profile.rows
         read = [row.bytes_read for row in rows if row.bytes_read is not None]
+        self.remote = profile.is_remote
+        self._most_requests = max((row.requests or 0 for row in rows), default=0) or 1
         self._most_opens = max((row.opens for row in rows), default=0) or 1
         self._most_bytes = max(read, default=0) or 1
         self._longest = max(middle_half(row.seconds)[1] for row in rows) or 1
@@ -24,7 +26,9 @@ class Costs:
     def titles(self, strips: str) -> list[Markup]:
         """Return what stands above the columns."""
         read = "bytes read" if self._bytes[1] == 1 else f"{self._bytes[0]} read"
-        names = ("order", strips, "file opens", read, f"time, {self._seconds[0]}")
+        names = ["order", strips, "file opens", read, f"time, {self._seconds[0]}"]
+        if self.remote:
+            names.insert(3, "requests")
         return [element("span", name) for name in names]
 
     def bars(self, row: OrderProfile) -> list[Markup]:
@@ -45,6 +49,7 @@ class Costs:
                 _part("bar again", (row.opens - row.reopens) / self._most_opens,
                       row.reopens / self._most_opens),
             ),
+            *([self._requests(row)] if self.remote else []),
             _cost(
                 f"{self._bytes[0]} read" if self._bytes[1] != 1 else "bytes read",
                 "not known" if unknown else short(read / self._bytes[1]),
@@ -59,6 +64,15 @@ class Costs:
                 _part("spread", start / self._longest, (end - start) / self._longest),
             ),
         ]  # fmt: skip
+
+    def _requests(self, row: OrderProfile) -> Markup:
+        known = row.requests is not None
+        return _cost(
+            "requests",
+            f"{row.requests:,}" if known else "not known",
+            "" if row.bytes_received is None else f"{in_units(row.bytes_received)} received",
+            _part("bar", 0, (row.requests or 0) / self._most_requests),
+        )
 
     def legend(self) -> Markup:
         """Say what the marks and the bars are."""

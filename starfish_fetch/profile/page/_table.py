@@ -28,6 +28,9 @@ def numbers_table(profile: LoadProfile) -> Markup:
         "metadata opens": lambda row: _count(row.metadata_opens),
         "metadata bytes": lambda row: _count(row.metadata_bytes_read),
     }
+    if profile.is_remote:
+        columns["requests"] = lambda row: _count(row.requests)
+        columns["bytes received"] = lambda row: _count(row.bytes_received)
     sizes = dict.fromkeys(size for row in profile.rows for size in row.predicted_opens or ())
     for size in sizes:
         kept = "all kept" if size is None else f"{size:,} kept"
