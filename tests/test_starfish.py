@@ -1,4 +1,4 @@
-"""starfish 0.4 as the reference: one fetcher, two libraries, identical stacks."""
+"""starfish, 0.3 or 0.4, as the reference: one fetcher, two libraries, identical stacks."""
 
 import copy
 import warnings

@@ -1,4 +1,4 @@
-"""starfish 0.4 finds and decodes the molecules of content "spots", and finds few others."""
+"""starfish finds and decodes the molecules of content "spots", and finds few others."""
 
 import json
 import re
