@@ -22,9 +22,7 @@ if TYPE_CHECKING:
     )
     from starfish_fetch.contract import FetchedTile, TileFetcher
     from starfish_fetch.convert import (
-        Breakeven,
         Conversion,
-        OrderBreakeven,
         breakeven,
         to_ome_zarr,
         to_spacetx,
@@ -46,8 +44,10 @@ if TYPE_CHECKING:
     from starfish_fetch.npy import NpyTileFetcher
     from starfish_fetch.plan import LoadPlan
     from starfish_fetch.profile import (
+        Breakeven,
         Comparison,
         LoadProfile,
+        OrderBreakeven,
         OrderComparison,
         OrderProfile,
         compare,
@@ -62,7 +62,7 @@ _HOME = {
     "Advice": "advice",
     "Axes": "axes",
     "BioImageTileFetcher": "interop.bioio",
-    "Breakeven": "convert",
+    "Breakeven": "profile",
     "Comparison": "profile",
     "Conversion": "convert",
     "CoordinateValue": "axes",
@@ -79,7 +79,7 @@ _HOME = {
     "NpyTileFetcher": "npy",
     "Number": "axes",
     "OmeZarrTileFetcher": "interop.ome_zarr",
-    "OrderBreakeven": "convert",
+    "OrderBreakeven": "profile",
     "OrderComparison": "profile",
     "OrderPrediction": "advice",
     "OrderProfile": "profile",

@@ -17,7 +17,8 @@ from starfish_fetch.cli._output import echo_json, wants_progress
 
 if TYPE_CHECKING:
     from starfish_fetch.cli._fetchers import Subject
-    from starfish_fetch.convert import Breakeven, Conversion
+    from starfish_fetch.convert import Conversion
+    from starfish_fetch.profile import Breakeven
 
 __all__ = ["convert"]
 

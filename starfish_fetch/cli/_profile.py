@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +42,7 @@ def _orders(
     "  starfish-fetch profile my_fetcher.py:make --like data --html profile.html\n"
     "  starfish-fetch profile my_fetcher.py:make --rounds 4 --chs 3 --zplanes 5 \\\n"
     "      --size 2048 --orders r,c --orders none --cold --out after.json\n"
+    "  starfish-fetch profile data --breakeven spacetx --html profile.html\n"
     "  starfish-fetch compare before.json after.json\n\n" + LABELS_SYNTAX
 )
 @click.argument("fetcher")
@@ -66,6 +68,14 @@ def _orders(
 @click.option(
     "--workers", type=click.IntRange(min=1), help="Threads, for a fetcher that is thread-safe."
 )
+@click.option(
+    "--breakeven",
+    "targets",
+    type=click.Choice(["spacetx", "ome-zarr"]),
+    multiple=True,
+    help="Also convert into this format in a temporary folder, measure loading that, and say after "
+    "how many loads the conversion has paid; can be given several times.",
+)
 @click.option("--out", type=OUTPUT, help="Save the profile in this .json file, to compare with.")
 @click.option("--plot", type=OUTPUT, help="Draw it into this .png or .svg file.")
 @click.option("--html", type=OUTPUT, help="Write it as one page for a browser.")
@@ -79,6 +89,7 @@ def profile(
     repeat: int,
     cold: bool,
     workers: int | None,
+    targets: tuple[str, ...],
     out: Path | None,
     plot: Path | None,
     html: Path | None,
@@ -98,6 +109,7 @@ def profile(
     """
     from starfish_fetch.cli._fetchers import Labels, find
     from starfish_fetch.cli._profile_report import print_profile
+    from starfish_fetch.convert import breakeven
     from starfish_fetch.profile import profile_orders
 
     _check_places(out=out, plot=plot, html=html)
@@ -105,6 +117,8 @@ def profile(
         _check_cold()
     if orders is not None and len({*orders}) < len(orders):
         raise click.UsageError("--orders: an order is given more than once")
+    if "ome-zarr" in targets:
+        _check_ome_zarr()
     subject = find(fetcher, like, Labels(**labels, fov=fov), unmade=True)
     with others_code():
         found = profile_orders(
@@ -116,11 +130,24 @@ def profile(
             workers=workers,
             progress=wants_progress(),
         )
+        converted = [
+            breakeven(
+                subject.make,
+                subject.extent,
+                target,  # type: ignore[arg-type]
+                direct=found,
+                progress=wants_progress(),
+            )
+            for target in dict.fromkeys(targets)
+        ]
+    found = replace(found, breakevens=tuple(converted))
     saved = _save(found, out=out, plot=plot, html=html)
     if as_json:
         echo_json({"command": "profile", "ok": True, **json.loads(found.to_json())})
         return
     print_profile(found)
+    for one in found.breakevens:
+        click.echo(f"\n{one}")
     for name, path in saved.items():
         click.echo(f"{name} in {path}")
 
@@ -150,6 +177,13 @@ def _check_cold() -> None:
         drop_from_cache(())
     except NotImplementedError as error:
         raise click.UsageError(f"--cold: {error}") from error
+
+
+def _check_ome_zarr() -> None:
+    from starfish_fetch.interop._ome_zarr_group import load_writer, load_zarr
+
+    load_zarr()
+    load_writer()
 
 
 def _save(

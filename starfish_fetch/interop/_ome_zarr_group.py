@@ -20,7 +20,16 @@ from starfish_fetch.axes import Extent, tile_shape_of
 from starfish_fetch.errors import require
 from starfish_fetch.json_fields import read_json
 
-__all__ = ["KEY", "Group", "Shape", "attributes_of", "describe_all", "load_zarr", "read_document"]
+__all__ = [
+    "KEY",
+    "Group",
+    "Shape",
+    "attributes_of",
+    "describe_all",
+    "load_writer",
+    "load_zarr",
+    "read_document",
+]
 
 KEY = "starfish_fetch"
 """The attribute that is ours."""
@@ -42,7 +51,14 @@ def load_zarr() -> Any:
         raise require("zarr", "zarr", "OME-Zarr") from None
 
 
-def _load_writer() -> Any:
+def load_writer() -> Any:
+    """Import what of ome-zarr writes.
+
+    Raises
+    ------
+    MissingExtraError
+        If it is not installed.
+    """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # it warns of itself
@@ -139,7 +155,7 @@ class Group:
     def __init__(self, path: Path, shape: Shape, version: str) -> None:
         self._path = path
         self._shape = shape
-        self._format = _load_writer()[1].format_from_version(version)
+        self._format = load_writer()[1].format_from_version(version)
         self._zarr_format = 3 if version == "0.5" else 2
         self._arrays: list[Any] = []
 
@@ -147,7 +163,7 @@ class Group:
     def check_installed() -> None:
         """Raise MissingExtraError unless the libraries are there."""
         load_zarr()
-        _load_writer()
+        load_writer()
 
     def _open(self) -> Any:
         return load_zarr().open_group(self._path, mode="a", zarr_format=self._zarr_format)
@@ -222,7 +238,7 @@ class Group:
                     ],
                 }
             )
-        writer, _ = _load_writer()
+        writer, _ = load_writer()
         group = self._open()
         group.attrs[KEY] = own
         writer.write_multiscales_metadata(group, datasets, fmt=self._format, axes=axes, name=name)
@@ -246,7 +262,7 @@ class Group:
 
 def describe_all(root: Path, names: list[str], version: str, own: dict[str, Any]) -> None:
     """Write the attributes that make a folder a collection of images."""
-    writer, formats = _load_writer()
+    writer, formats = load_writer()
     three, layout = version == "0.5", {"bioformats2raw.layout": 3}
     zarr_format, fmt = (3 if three else 2), formats.format_from_version(version)
     group = load_zarr().open_group(root, mode="a", zarr_format=zarr_format)

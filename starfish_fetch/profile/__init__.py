@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from starfish_fetch.profile._breakeven import Breakeven, OrderBreakeven
 from starfish_fetch.profile._comparison import Comparison, OrderComparison, compare
 from starfish_fetch.profile._measure import profile_orders
 from starfish_fetch.profile._values import SCHEMA, LoadProfile, Machine, OrderProfile
 
 __all__ = [
     "SCHEMA",
+    "Breakeven",
     "Comparison",
     "LoadProfile",
     "Machine",
+    "OrderBreakeven",
     "OrderComparison",
     "OrderProfile",
     "compare",

@@ -9,6 +9,7 @@ from typing import Any, get_args
 from starfish_fetch.advice import Advice, Effect, OrderPrediction, WorkersPrediction
 from starfish_fetch.axes import PLANES, Axes, Extent
 from starfish_fetch.json_fields import JsonFields, parse_json
+from starfish_fetch.profile._breakeven import Breakeven
 from starfish_fetch.profile._values import SCHEMA, LoadProfile, Machine, OrderProfile
 
 __all__ = ["read", "write"]
@@ -40,6 +41,7 @@ def write(profile: LoadProfile) -> str:
         "disagreements": profile.disagreements,
         "notes": profile.notes,
         "exact_counts": profile.exact_counts,
+        "breakevens": [one.fields() for one in profile.breakevens],
         "rows": [
             {
                 **vars(row),
@@ -125,6 +127,9 @@ def _profile_from(fields: JsonFields) -> LoadProfile:
         fields.texts("disagreements"),
         fields.texts("notes"),
         fields.flag("exact_counts"),
+        tuple(map(Breakeven.from_fields, fields.objects("breakevens")))
+        if not fields.absent("breakevens")
+        else (),
     )
 
 

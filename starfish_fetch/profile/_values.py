@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from starfish_fetch.advice import OWN_ORDER, Advice, OrderPrediction
 from starfish_fetch.axes import Axes, Extent
+from starfish_fetch.profile._breakeven import Breakeven
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -144,6 +145,9 @@ class LoadProfile:
     exact_counts: bool = True
     """Whether opens and bytes are the same each time; not so if several threads call a fetcher
     that does not share its sources among them."""
+    breakevens: tuple[Breakeven, ...] = ()
+    """Whether converting pays, for each format that it was measured of by
+    :func:`~starfish_fetch.breakeven`."""
 
     @property
     def best(self) -> OrderProfile:

@@ -20,9 +20,11 @@ from sphinx.util.docutils import SphinxDirective
 
 from starfish_fetch import (
     Advice,
+    Breakeven,
     Comparison,
     Extent,
     LoadProfile,
+    OrderBreakeven,
     OrderComparison,
     OrderPrediction,
     OrderProfile,
@@ -61,13 +63,21 @@ ADDED: dict[type, dict[str, Schema]] = {
         "ok": {**FLAG, "description": "Whether nothing is worse than before."},
     },
     LoadProfile: {"sentence": {**TEXT, "description": "The result in plain words."}},
+    Breakeven: {"sentence": {**TEXT, "description": "Whether converting pays, in plain words."}},
+    OrderBreakeven: {
+        "loads": {
+            "anyOf": [WHOLE, {"type": "null"}],
+            "description": "After how many loads converting has paid; null if never.",
+        }
+    },
     Advice: {"sentence": {**TEXT, "description": "All of it in plain words."}},
     OrderPrediction: {"order": {**TEXT, "description": "Its name, as 'r,c,z', or 'none'."}},
 }
-LEFT_OUT: dict[type, set[str]] = {OrderPrediction: {"group_by"}}
+LEFT_OUT: dict[type, set[str]] = {OrderPrediction: {"group_by"}, OrderBreakeven: {"loads"}}
 # What a dataset says only if it has to, and what earlier versions did not write.
 OPTIONAL: dict[type, set[str]] = {
     OrderProfile: {"requests", "bytes_received"},
+    LoadProfile: {"breakevens"},
     Damage: {"sha256"},
     FileRecord: {"pixels_at"},
     Spec: {"spots", "generator"},

@@ -11,7 +11,7 @@ from starfish_fetch.profile._values import LoadProfile
 from starfish_fetch.profile.page._costs import Costs
 from starfish_fetch.profile.page._markup import Markup, element, joined
 from starfish_fetch.profile.page._strips import Strips
-from starfish_fetch.profile.page._table import numbers_table
+from starfish_fetch.profile.page._table import breakeven_table, numbers_table
 
 __all__ = ["page_of"]
 
@@ -49,7 +49,9 @@ def page_of(profile: LoadProfile) -> str:
         "body",
         element("a", "To the numbers", href="#numbers", class_="skip"),
         element("header", *_header(profile)),
-        element("main", *_orders(profile), *_words(profile), *_numbers(profile)),
+        element(
+            "main", *_orders(profile), *_converting(profile), *_words(profile), *_numbers(profile)
+        ),
         element("footer", *_footer(profile)),
     )
     return f"<!DOCTYPE html>\n{element('html', head, body, lang='en')}\n"
@@ -103,6 +105,22 @@ def _orders(profile: LoadProfile) -> list[Markup]:
             element("ol", *lines, class_="orders"),
             aria_labelledby="orders",
             class_="remote" if costs.remote else None,
+        )
+    ]
+
+
+def _converting(profile: LoadProfile) -> list[Markup]:
+    if not profile.breakevens:
+        return []
+    found = []
+    for one in profile.breakevens:
+        found += [element("p", f"{one.format}: {one.sentence}"), breakeven_table(one)]
+    return [
+        element(
+            "section",
+            element("h2", "Does converting pay?", id="converting"),
+            *found,
+            aria_labelledby="converting",
         )
     ]
 

@@ -1,13 +1,16 @@
-"""The table with all numbers of a profile, in a page."""
+"""The tables of numbers in the page of a profile."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from math import isinf
 
+from starfish_fetch.profile._breakeven import Breakeven
 from starfish_fetch.profile._values import LoadProfile, OrderProfile
 from starfish_fetch.profile.page._markup import Markup, element
+from starfish_fetch.units import in_units
 
-__all__ = ["numbers_table"]
+__all__ = ["breakeven_table", "numbers_table"]
 
 _UNKNOWN = "not known"
 
@@ -52,6 +55,32 @@ def numbers_table(profile: LoadProfile) -> Markup:
     ]
     caption = element("caption", "One line for each load order, the fastest first.")
     return element("table", caption, element("thead", head), element("tbody", *lines))
+
+
+def breakeven_table(found: Breakeven) -> Markup:
+    """Return a table with a row for each order, before and after a conversion."""
+    direct = "" if found.direct_bytes is None else f", {in_units(found.direct_bytes)} before"
+    caption = (
+        f"Converted in {found.convert_seconds:.3g} s: {in_units(found.converted_bytes)}{direct}. "
+        f"Seconds are medians of {found.repeat:,}."
+    )
+    lines = [
+        element(
+            "tr",
+            element("th", row.order, scope="row"),
+            element("td", f"{row.direct_seconds:.6f}"),
+            element("td", f"{row.converted_seconds:.6f}"),
+            element("td", "never" if isinf(row.loads) else f"{row.loads:,.0f} loads"),
+        )
+        for row in found.rows
+    ]
+    names = ("order", "seconds directly", "converted", "pays after")
+    return element(
+        "table",
+        element("caption", caption),
+        element("thead", element("tr", *(element("th", name, scope="col") for name in names))),
+        element("tbody", *lines),
+    )
 
 
 def _count(count: int | None) -> str:
