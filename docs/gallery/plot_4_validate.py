@@ -211,9 +211,11 @@ assert status == 0
 #        runs-on: ubuntu-latest
 #        steps:
 #          - uses: actions/checkout@v4
+#          - uses: actions/checkout@v4  # where your clone of starfish_fetch is
+#            with: {repository: my/starfish_fetch, path: starfish_fetch}
 #          - uses: actions/setup-python@v5
 #            with: {python-version: "3.12"}
-#          - run: python -m pip install 'starfish-fetch[cli]'
+#          - run: python -m pip install -e './starfish_fetch[cli]'
 #          - run: >
 #              starfish-fetch synth write data --layout 'round{r}.tif' --inner c,z
 #              --rounds 3 --chs 3 --zplanes 4 --size 96x128 --content index

@@ -129,13 +129,14 @@ panels[0].legend(frameon=False, fontsize=15)
 # %%
 # The suites of this project are tracked so: `Benchmarks <../benchmarks.html#a-page-of-results>`__
 # has such a picture of three of its commits, and the commands of asv. What asv needs to know of
-# yours is a file, ``asv.conf.json``:
+# yours is a file, ``asv.conf.json``, the last path being that of your clone of starfish_fetch:
 #
 # .. code-block:: json
 #
 #    {"version": 1, "project": "my_fetcher", "repo": ".", "branches": ["main"],
 #     "environment_type": "virtualenv", "benchmark_dir": "benchmarks",
-#     "matrix": {"req": {"starfish-fetch": [""]}}}
+#     "install_command":
+#         ["in-dir={env_dir} python -m pip install {wheel_file} /src/starfish_fetch"]}
 
 # %%
 # Before and after one change: profile and compare

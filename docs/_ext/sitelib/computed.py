@@ -5,7 +5,7 @@ from __future__ import annotations
 import tracemalloc
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
-from itertools import chain, permutations, product
+from itertools import accumulate, chain, combinations, permutations, product
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, ClassVar
@@ -18,7 +18,7 @@ from sphinx.util.docutils import SphinxDirective
 
 import synth
 from sitelib.caches import KeepsOneFile, opens_by_workers
-from starfish_fetch import CropParameters, ImageStack, Layout, LoadPlan, to_float32
+from starfish_fetch import CropParameters, ImageStack, Layout, LoadPlan, to_dask, to_float32
 
 __all__ = ["ComputedTable", "setup"]
 
@@ -32,6 +32,7 @@ LAYOUTS = {
     "one for all": Layout.single_file(),
 }
 COMPLETE: list[Names] = [*permutations("rcz"), None]
+PARTIAL_IN_ORDER = list(chain.from_iterable(combinations("rcz", count) for count in range(1, 4)))
 PARTIAL: list[Names] = list(chain.from_iterable(permutations("rcz", count) for count in range(3)))
 
 
@@ -155,12 +156,52 @@ def _peak(fetcher: Any, data: synth.Dataset, options: dict[str, Any]) -> tuple[I
         tracemalloc.stop()
 
 
+def chunks() -> Iterator[Row]:
+    """The chunks of one image, and how often their tasks open its files."""
+    yield ("``group_by``", "chunks", "tiles in each", *LAYOUTS)
+    spec = synth.Spec(rounds=4, chs=3, zplanes=5, tile_shape=(8, 8))
+    tiles = 4 * 3 * 5
+    with TemporaryDirectory() as folder:
+        images = [
+            synth.write(spec, layout, Path(folder, f"{number}"))
+            for number, layout in enumerate(LAYOUTS.values())
+        ]
+        files = [len(image.layout.paths(image.extent())) for image in images]
+        yield ("files", "", "", *(f"{count}" for count in files))
+        for group_by in (None, (), *PARTIAL_IN_ORDER):
+            found = [_chunks_and_opens(image, group_by) for image in images]
+            by_file = group_by is None
+            yield (
+                _code(group_by),
+                "by file" if by_file else f"{found[0][0]}",
+                "by file" if by_file else f"{tiles // found[0][0]}",
+                *(
+                    f"**{opens}**" if opens == count else f"{opens}"
+                    for (_, opens), count in zip(found, files, strict=True)
+                ),
+            )
+
+
+def _chunks_and_opens(image: synth.Dataset, group_by: Names) -> tuple[int, int]:
+    """Return how many chunks there are, and the sum of the files that each of them needs."""
+    array = to_dask(image.fetcher(), image.extent(), group_by)
+    spans = [
+        [range(stop - size, stop) for size, stop in zip(sizes, accumulate(sizes), strict=True)]
+        for sizes in array.chunks[:3]
+    ]
+    opens = [
+        len({image.layout.path(0, *key) for key in product(*chunk)}) for chunk in product(*spans)
+    ]
+    return len(opens), sum(opens)
+
+
 TABLES: dict[str, Callable[[], Iterator[Row]]] = {
     "orders": orders,
     "groups": groups,
     "conversion": conversion,
     "memory": memory,
     "opens-by-workers": opens_by_workers,
+    "chunks": chunks,
 }
 
 
