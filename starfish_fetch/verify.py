@@ -17,7 +17,7 @@ from starfish_fetch.crop import Window
 from starfish_fetch.errors import DataFormatWarning
 from starfish_fetch.intensity import intensity_range
 
-__all__ = ["PhysicalCoordinates", "TileVerifier", "as_array", "verify_intensities"]
+__all__ = ["PhysicalCoordinates", "TileVerifier", "as_array", "spread_of_z", "verify_intensities"]
 
 Pair = tuple[Any, Any]
 
@@ -64,6 +64,14 @@ def verify_intensities(pixels: NDArray[Any]) -> bool:
             "Integers must not be negative; floats are to be divided by one number for all tiles"
         )
     return has_nan
+
+
+def spread_of_z(spread: float) -> str:
+    """Return what is to be said where a z-plane's tiles do not agree on its position."""
+    return (
+        f"z-plane coordinates differ between rounds or channels by up to {spread:g} (C8); "
+        "those of the first round and channel are kept"
+    )
 
 
 class TileVerifier:
@@ -178,6 +186,13 @@ class TileVerifier:
         """The dtypes that tiles had so far, each with the first tile that had it."""
         return dict(self._dtypes)
 
+    def precision(self) -> list[str]:
+        """Return what is to be said if tiles of one kind differ in size, else nothing."""
+        if len({dtype.itemsize for dtype in self._dtypes}) <= 1:
+            return []
+        tiles = "; ".join(f"{dtype} in {_named(key)}" for dtype, key in self._dtypes.items())
+        return [f"Not all tiles have the same precision (C4): {tiles}"]
+
     def intensities(self, pixels: NDArray[Any], key: TileKey) -> None:
         """Raise ValueError if intensities leave [0, 1]; note the tile if they have NaN."""
         if verify_intensities(pixels):
@@ -205,10 +220,7 @@ class TileVerifier:
 
     def warn(self, stacklevel: int) -> None:
         """Say what the tiles differ in that does not keep them from being loaded."""
-        messages = []
-        if len({dtype.itemsize for dtype in self._dtypes}) > 1:
-            tiles = "; ".join(f"{dtype} in {_named(key)}" for dtype, key in self._dtypes.items())
-            messages.append(f"Not all tiles have the same precision (C4): {tiles}")
+        messages = self.precision()
         if self._nan_tiles:
             messages.append(
                 f"{len(self._nan_tiles)} tiles have NaN pixels; the first is "
@@ -216,10 +228,7 @@ class TileVerifier:
             )
         spread = np.nanmax(np.abs(self._z.reshape(self._planes) - self.physical().z), initial=0)
         if spread > 0:
-            messages.append(
-                f"z-plane coordinates differ between rounds or channels by up to {spread:g} (C8); "
-                "those of the first round and channel are kept"
-            )
+            messages.append(spread_of_z(spread))
         for message in messages:
             warnings.warn(message, DataFormatWarning, stacklevel=stacklevel + 1)
 

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 import synth
 from starfish_fetch import (
     CropParameters,
+    DataFormatWarning,
     Extent,
     ImageStack,
     Layout,
@@ -363,6 +364,123 @@ def test_what_is_wrong_with_a_tile_is_said_wherever_it_is_found(
     with pytest.raises(error, match=message) as caught:
         array.compute(scheduler=scheduler, num_workers=2)
     assert any(note in one for one in caught.value.__notes__), caught.value.__notes__
+
+
+# What a load holds tiles to, chunks are held to.
+
+
+class OfDtypes(ArrayFetcher):
+    """Its second round has another dtype than its first."""
+
+    def __init__(self, array, labels=None, dtypes=("u1", "u2")):
+        super().__init__(array, labels)
+        self.dtypes = dtypes
+
+    def __getstate__(self):
+        return {**super().__getstate__(), "dtypes": self.dtypes}
+
+    def pixels_of(self, key):
+        return super().pixels_of(key).astype(self.dtypes[key[0]])
+
+
+def mixed(*dtypes):
+    return OfDtypes(np.arange(60, dtype="u1").reshape(2, 1, 1, 6, 5) % 2, dtypes=dtypes)
+
+
+def warnings_of(caught):
+    return [str(one.message) for one in caught if one.category is DataFormatWarning]
+
+
+@pytest.mark.parametrize(
+    ("dtypes", "scheduler"),
+    [
+        (("u2", "f4"), "threads"),
+        (("f4", "u2"), "synchronous"),
+        (("i2", "u2"), "synchronous"),
+        (("?", "u1"), "synchronous"),
+        (("u2", "f4"), "processes"),
+    ],
+)
+def test_chunks_of_two_kinds_are_refused_as_a_load_refuses_them(dtypes, scheduler):
+    fetcher = mixed(*dtypes)
+    with pytest.raises(TypeError, match="same kind of dtype"):
+        ImageStack.from_tilefetcher(**arguments(fetcher)).load()
+    array = to_dask(fetcher, extent_of(fetcher), group_by="r")
+    assert fetcher.asked() == [(0, 0, 0), (1, 0, 0)]
+    with pytest.raises(
+        TypeError, match="same kind of dtype: .* here, .* in tile .round="
+    ) as caught:
+        array.compute(scheduler=scheduler, num_workers=2)
+    assert any(one.startswith("tile (fov=0, round=") for one in caught.value.__notes__)
+    # One chunk after the other.
+    array = to_dask(fetcher, extent_of(fetcher), group_by="r")
+    array[0].compute(scheduler="synchronous")
+    with pytest.raises(TypeError, match=f"{np.dtype(dtypes[1])} here, {np.dtype(dtypes[0])} in"):
+        array[1].compute(scheduler="synchronous")
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.uint16])
+@pytest.mark.parametrize("dtypes", [("u1", "u2"), ("u2", "u1")])
+def test_chunks_of_two_sizes_are_those_of_a_load_which_warns(dtypes, dtype):
+    fetcher = mixed(*dtypes)
+    with pytest.warns(DataFormatWarning, match="same precision") as of_load:
+        loaded = ImageStack.from_tilefetcher(
+            **arguments(fetcher), dtype=dtype if dtype is np.float32 else None
+        ).load()
+    with pytest.warns(DataFormatWarning) as of_dask:
+        array = to_dask(fetcher, extent_of(fetcher), group_by="r", dtype=dtype)
+        computed = array.compute(scheduler="synchronous")
+        array.compute(scheduler="synchronous")
+    # Which chunk comes first is dask's business.
+    (told,), (expected,) = warnings_of(of_dask), warnings_of(of_load)
+    assert sorted(told.split("(C4): ")[1].split("; ")) == sorted(
+        expected.split("(C4): ")[1].split("; ")
+    )
+    assert computed.dtype == loaded.dtype
+    np.testing.assert_array_equal(computed, loaded)
+
+
+def test_a_first_tile_that_cannot_hold_the_others_is_refused():
+    fetcher = mixed("u1", "u2")
+    array = to_dask(fetcher, extent_of(fetcher), group_by="r", dtype=None)
+    assert array.dtype == np.uint8
+    with pytest.raises(
+        TypeError, match="uint16, but .* said to be uint8; give a dtype .* hold all"
+    ):
+        array.compute(scheduler="synchronous")
+
+
+class Shifted(ArrayFetcher):
+    """The second round lies elsewhere in z, or is the only one that says where."""
+
+    said_by_first = True
+
+    def coordinates_of(self, key):
+        here = super().coordinates_of(key)
+        if key[0] == 0:
+            return here if self.said_by_first else {**here, "zc": None}
+        return {**here, "zc": 7.5 + key[2]}
+
+
+def test_a_z_plane_that_differs_between_chunks_is_told_as_by_a_load():
+    fetcher = Shifted(image((2, 1, 2, 6, 5)))
+    stack = ImageStack.from_tilefetcher(**arguments(fetcher))
+    with pytest.warns(DataFormatWarning, match="z-plane coordinates differ") as of_load:
+        stack.load()
+    lazy_image = to_dask(fetcher, extent_of(fetcher), group_by="r", xarray=True)
+    with pytest.warns(DataFormatWarning, match="z-plane coordinates differ") as of_dask:
+        computed = lazy_image.compute(scheduler="synchronous")
+    assert warnings_of(of_dask) == warnings_of(of_load)
+    xr.testing.assert_identical(computed, stack.xarray)
+
+
+def test_a_z_plane_that_the_first_tile_does_not_place_is_placed_by_the_others():
+    fetcher = Shifted(image((2, 1, 2, 6, 5)))
+    fetcher.said_by_first = False
+    stack = ImageStack.from_tilefetcher(**arguments(fetcher)).load()
+    lazy_image = to_dask(fetcher, extent_of(fetcher), group_by="r", xarray=True)
+    assert lazy_image.zc.values.tolist() == [7.5, 8.5]
+    xr.testing.assert_identical(lazy_image.compute(scheduler="synchronous"), stack.xarray)
 
 
 # Many fields of view.

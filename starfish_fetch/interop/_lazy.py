@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from starfish_fetch.axes import PLANES, Axes, Extent, tile_shape_of
+from starfish_fetch.axes import PLANES, Axes, Extent, TileKey, tile_shape_of
 from starfish_fetch.crop import CropParameters, Window
-from starfish_fetch.errors import note_tile
+from starfish_fetch.errors import DataFormatWarning, note_tile
 from starfish_fetch.interop._shared import SharedFetcher
 from starfish_fetch.load import Loader
 from starfish_fetch.plan import LoadPlan, parse_group_by
-from starfish_fetch.verify import PhysicalCoordinates
+from starfish_fetch.verify import PhysicalCoordinates, TileVerifier, spread_of_z
 
 __all__ = ["LazyImage"]
 
@@ -25,8 +27,9 @@ class LazyImage:
     """An image as an array (r, c, z, y, x) without pixels in memory.
 
     Indexing is orthogonal: an int, slice, list or mask for each axis. Each index is a load of its
-    own, with all that a load verifies; that x and y are the same for all tiles is verified across
-    loads as well.
+    own, with all that a load verifies; what all tiles have to agree on is verified across loads as
+    well. A copy in another process compares with the image's first tile, of which one pixel is
+    fetched when intensities are sent before any were computed.
 
     Parameters
     ----------
@@ -39,13 +42,14 @@ class LazyImage:
     crop_parameters : CropParameters, optional
         What to keep. Default: everything.
     dtype : dtype or None, optional
-        ``numpy.float32``: intensities. Any other is the tiles' own, which are refused if it is
-        not. None also is the tiles' own; one tile is fetched to know it. Default: float32.
+        ``numpy.float32``: intensities. Any other is the tiles' own, or what of their kind can hold
+        all of them; tiles that it cannot hold are refused. None is that of the first tile, which
+        is fetched to know it. Default: float32.
 
     Attributes
     ----------
     physical : PhysicalCoordinates
-        As the first tile of each z-plane has them.
+        As the first tile of each z-plane that says so has them.
     """
 
     ndim = 5
@@ -66,17 +70,42 @@ class LazyImage:
         self.shape = (*map(len, kept), *self.window.shape)
         self._shared = shared
         self._as_float = dtype is not None and np.dtype(dtype) == np.float32
-        rounds, chs, zplanes = kept
-        of_each_z = extent.of(rounds[:1], chs[:1], zplanes)
+        planes = len(kept[0]), len(kept[1]), len(kept[2])
+        self._across = TileVerifier(tile_shape_of(extent.tile_shape), self.window, planes)
         with shared.turn:
-            self.physical = self._loader(of_each_z, self.window).coordinates()
+            self.physical = self._coordinates()
         if dtype is None:
-            first = extent.of(rounds[:1], chs[:1], zplanes[:1])
-            with shared.turn:
-                dtype = self._loader(first, Window(slice(0, 1), slice(0, 1))).run().dtype
+            self._note_first()
+            (dtype,) = (one.newbyteorder("=") for one in self._across.dtypes)
         self.dtype = np.dtype(dtype)
         if self.dtype.kind not in "biuf":
             raise ValueError(f"dtype must be that of numbers, or None; got {dtype!r}")
+
+    def __getstate__(self) -> dict[str, Any]:
+        if self._as_float and not self._across.dtypes:
+            # What is wrong with the tile, a task of its own says.
+            with suppress(Exception):
+                self._note_first()
+        return vars(self)
+
+    def _coordinates(self) -> PhysicalCoordinates:
+        """Ask one tile of each z-plane, and where it does not say its z, the others."""
+        rounds, chs, zplanes = (self.extent.labels(axis) for axis in PLANES)
+        one_each = self.extent.of(rounds[:1], chs[:1], zplanes)
+        physical = self._loader(one_each, self.window).coordinates()
+        unsaid = np.isnan(physical.z)
+        if unsaid.any() and len(rounds) * len(chs) > 1:
+            others = self.extent.of(rounds, chs, [zplanes[i] for i in np.flatnonzero(unsaid)])
+            physical.z[unsaid] = self._loader(others, self.window).coordinates().z
+        return physical
+
+    def _note_first(self) -> None:
+        """Fetch one pixel of the first tile, to know its dtype."""
+        first = self.extent.of(*(self.extent.labels(axis)[:1] for axis in PLANES))
+        with self._shared.turn:
+            loader = self._loader(first, Window(slice(0, 1), slice(0, 1)))
+            loader.run()
+        self._note(loader.dtypes)
 
     def _loader(self, extent: Extent, window: Window) -> Loader:
         return Loader(
@@ -138,7 +167,8 @@ class LazyImage:
         with self._shared.turn:
             loader = self._loader(extent, window)
             pixels = loader.run()
-            self._verify(pixels, loader.coordinates(), extent, starts)
+            self._verify(loader, extent, starts)
+        pixels = pixels.astype(self.dtype, copy=False)
         places = [np.searchsorted(had, one) for had, one in zip(wanted, picked, strict=False)]
         places += [one - start for start, one in zip(starts, picked[3:], strict=True)]
         for axis, place in enumerate(places):
@@ -146,17 +176,11 @@ class LazyImage:
                 pixels = np.take(pixels, place, axis=axis)
         return pixels
 
-    def _verify(
-        self,
-        pixels: NDArray[Any],
-        found: PhysicalCoordinates,
-        extent: Extent,
-        starts: Sequence[int],
-    ) -> None:
-        """Compare a load with what the first tiles, and the caller, have said."""
-        rows, columns = pixels.shape[3:]
+    def _verify(self, loader: Loader, extent: Extent, starts: Sequence[int]) -> None:
+        """Compare a load with what the first tiles, the other loads and the caller have said."""
+        rows, columns = loader.window.shape
+        found = loader.coordinates()
         top, left = starts
-        error: Exception | None = None
         x, y = self.physical.x[left : left + columns], self.physical.y[top : top + rows]
         if not (np.array_equal(found.x, x) and np.array_equal(found.y, y)):
             error = ValueError("Tiles must be aligned")
@@ -165,15 +189,40 @@ class LazyImage:
                 f"{found.y[-1]:g}; in the first tile of the image the same pixels have x "
                 f"{x[0]:g} to {x[-1]:g} and y {y[0]:g} to {y[-1]:g}"
             )
-        elif pixels.dtype != self.dtype:
-            error = TypeError(
-                f"the tiles are {pixels.dtype}, but the image was said to be {self.dtype}; give "
-                "their own dtype, or numpy.float32 for intensities (C4)"
-            )
-        if error is not None:
-            first = tuple(extent.labels(axis)[0] for axis in PLANES)
-            note_tile(error, extent.fov, first)  # type: ignore[arg-type]
+            first = TileKey(*(extent.labels(axis)[0] for axis in PLANES))
+            note_tile(error, extent.fov, first)
             raise error
+        for dtype, key in loader.dtypes.items():
+            if not self._as_float and not (
+                dtype.kind == self.dtype.kind and np.can_cast(dtype, self.dtype, "safe")
+            ):
+                wrong = TypeError(
+                    f"the tiles are {dtype}, but the image was said to be {self.dtype}; give "
+                    "a dtype of their kind that can hold all of them, or numpy.float32 for "
+                    "intensities (C4)"
+                )
+                note_tile(wrong, extent.fov, key)
+                raise wrong
+        messages = self._note(loader.dtypes)
+        kept = self.physical.z[[self.extent.zplanes.index(label) for label in extent.zplanes]]
+        spread = np.nanmax(np.abs(found.z - kept), initial=0)
+        if spread > 0:
+            messages.append(spread_of_z(spread))
+        for message in messages:
+            warnings.warn(message, DataFormatWarning, stacklevel=2)
+
+    def _note(self, dtypes: Mapping[np.dtype[Any], TileKey]) -> list[str]:
+        """Compare dtypes with those of other loads; return what a load of all would warn of."""
+        known = {dtype.itemsize for dtype in self._across.dtypes}
+        for dtype, key in dtypes.items():
+            try:
+                self._across.dtype(dtype, key)
+            except TypeError as error:
+                note_tile(error, self.extent.fov, key)
+                raise
+        sizes = {dtype.itemsize for dtype in dtypes}
+        # Of several sizes in one load, the load itself has warned.
+        return self._across.precision() if known and len(sizes) == 1 and not sizes <= known else []
 
 
 def _is_scalar(key: Any) -> bool:

@@ -64,6 +64,10 @@ def to_dask(
     ``dask.distributed``: a fetcher that is not ``thread_safe`` is called by one task at a time in
     each process, and a process has it once. For processes it must be possible to pickle it.
 
+    Chunks are held to what :meth:`ImageStack.load` holds tiles to. With dtype float32, before
+    anything is sent to another process, one pixel of the first tile is fetched, which says of
+    what kind all tiles have to be.
+
     Parameters
     ----------
     fetcher : TileFetcher
@@ -78,8 +82,8 @@ def to_dask(
         What to keep. Default: everything.
     dtype : dtype or None, optional
         ``numpy.float32``: intensities, as in :meth:`ImageStack.from_tilefetcher`. Any other is the
-        tiles' own, which are refused if it is not. None also is the tiles' own; one tile is
-        fetched to know it. Default: float32.
+        tiles' own, or what of their kind can hold all of them; tiles that it cannot hold are
+        refused. None is that of the first tile, which is fetched to know it. Default: float32.
     xarray : bool, optional
         Return a :class:`xarray.DataArray` with labels and physical coordinates, as
         :attr:`ImageStack.xarray` has them. Default: False.
@@ -99,7 +103,8 @@ def to_dask(
         As :meth:`ImageStack.from_tilefetcher` does. In a task, as its load does; "Tiles must be
         aligned" also if x and y differ from those of the image's first tile.
     TypeError
-        If the fetcher has to be pickled and cannot be.
+        If the fetcher has to be pickled and cannot be. In a task, as a load does, also if tiles of
+        other chunks are of another kind.
 
     Examples
     --------
