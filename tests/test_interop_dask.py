@@ -408,7 +408,7 @@ def test_chunks_of_two_kinds_are_refused_as_a_load_refuses_them(dtypes, schedule
     array = to_dask(fetcher, extent_of(fetcher), group_by="r")
     assert fetcher.asked() == [(0, 0, 0), (1, 0, 0)]
     with pytest.raises(
-        TypeError, match="same kind of dtype: .* here, .* in tile .round="
+        TypeError, match=r"same kind of dtype: .* here, .* in tile .round="
     ) as caught:
         array.compute(scheduler=scheduler, num_workers=2)
     assert any(one.startswith("tile (fov=0, round=") for one in caught.value.__notes__)
@@ -427,10 +427,9 @@ def test_chunks_of_two_sizes_are_those_of_a_load_which_warns(dtypes, dtype):
         loaded = ImageStack.from_tilefetcher(
             **arguments(fetcher), dtype=dtype if dtype is np.float32 else None
         ).load()
+    array = to_dask(fetcher, extent_of(fetcher), group_by="r", dtype=dtype)
     with pytest.warns(DataFormatWarning) as of_dask:
-        array = to_dask(fetcher, extent_of(fetcher), group_by="r", dtype=dtype)
         computed = array.compute(scheduler="synchronous")
-        array.compute(scheduler="synchronous")
     # Which chunk comes first is dask's business.
     (told,), (expected,) = warnings_of(of_dask), warnings_of(of_load)
     assert sorted(told.split("(C4): ")[1].split("; ")) == sorted(
@@ -445,7 +444,7 @@ def test_a_first_tile_that_cannot_hold_the_others_is_refused():
     array = to_dask(fetcher, extent_of(fetcher), group_by="r", dtype=None)
     assert array.dtype == np.uint8
     with pytest.raises(
-        TypeError, match="uint16, but .* said to be uint8; give a dtype .* hold all"
+        TypeError, match=r"uint16, but .* said to be uint8; give a dtype .* hold all"
     ):
         array.compute(scheduler="synchronous")
 
