@@ -95,7 +95,11 @@ class BioImageTileFetcher(TileFetcher):
     Time points are rounds, channels and z-planes are themselves, scenes are fields of view; labels
     are positions from 0. Files are opened when the fetcher is made, for what they say of
     themselves; pixels are read a plane at a time, as far as bioio's plugin can. Channel names are
-    in the tiles' ``extras``.
+    in the tiles' ``extras``. It is called by one thread at a time, because plugins differ in
+    whether they allow more.
+
+    Tested are OME-TIFF, with several scenes and linked files, and CZI of one scene. ND2 and LIF are
+    not: nothing that can be had with a package writes them, or comes with a file of them.
 
     Parameters
     ----------
@@ -129,6 +133,8 @@ class BioImageTileFetcher(TileFetcher):
     >>> sf.ImageStack.from_tilefetcher(fetcher, **vars(fetcher.extent))  # doctest: +SKIP
     <starfish_fetch.ImageStack (r: 2, c: 3, z: 12, y: 2048, x: 2048)>
     """
+
+    thread_safe = False
 
     def __init__(
         self,
