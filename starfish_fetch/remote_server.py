@@ -212,7 +212,8 @@ def _cause(error: BaseException) -> BaseException:
 def _passes(error: BaseException) -> bool:
     """Return whether to ask again may help."""
     status = getattr(error, "status", None)
-    if isinstance(status, int):
+    # What is no HTTP has a status, too, 400: of aiohttp's making.
+    if isinstance(status, int) and error.__cause__ is None:
         return status >= 500 or status in (408, 425, 429)
     return not isinstance(error, _FINAL)
 

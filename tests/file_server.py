@@ -12,8 +12,8 @@ from pathlib import Path
 class Server:
     """What a server was asked for, and what is to go wrong.
 
-    ``fault(method, path, number)`` may name one for a request, by its number from 0: a status,
-    "drop", "stall" or "short".
+    ``fault(method, path, number)`` may name one for a request, by its number from 0: a status, a
+    status with headers, "drop", "stall", "cut" or "short".
     """
 
     def __init__(self, folder):
@@ -101,7 +101,11 @@ class Handler(BaseHTTPRequestHandler):
         if found is None:
             fault = 404
         if isinstance(fault, int):
-            self.send_response(fault)
+            fault = fault, {}
+        if isinstance(fault, tuple):
+            self.send_response(fault[0])
+            for name_and_value in fault[1].items():
+                self.send_header(*name_and_value)
             self.send_header("Content-Length", "0")
             self.end_headers()
             return

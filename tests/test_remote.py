@@ -5,6 +5,8 @@ import pickle
 import sys
 import time
 from collections import Counter
+from email.utils import formatdate
+from types import SimpleNamespace
 
 import fsspec
 import numpy as np
@@ -21,6 +23,7 @@ from starfish_fetch import (
     RemoteTiffTileFetcher,
     SourceError,
     profile_orders,
+    remote_server,
     trace,
 )
 from starfish_fetch.testing import check_fetcher
@@ -137,6 +140,51 @@ def test_what_passes_is_tried_again(data, served, fault, method):
         found = pixels_of(fetcher, workers=4)
     np.testing.assert_array_equal(found, truth(data))
     assert faulted
+
+
+@pytest.mark.parametrize("method", ["HEAD", "GET"])
+@pytest.mark.parametrize(
+    ("said", "least", "most"),
+    [
+        ("7", 7, 7),
+        (formatdate(1_000_000 + 9, usegmt=True), 9, 9),
+        (formatdate(1_000_000 - 9, usegmt=True), 0, 1),
+        ("0", 0, 1),
+        ("soon", 0, 1),
+        ("-3", 0, 1),
+    ],
+)
+@pytest.mark.parametrize("status", [429, 503])
+def test_as_long_is_waited_as_the_server_says(
+    data, served, monkeypatch, method, said, least, most, status
+):
+    url, server = served
+    waits = []
+    clock = SimpleNamespace(monotonic=time.monotonic, time=lambda: 1_000_000, sleep=waits.append)
+    monkeypatch.setattr(remote_server, "time", clock)
+    # fsspec repeats a HEAD that fails by a GET.
+    faulty = (0, 1) if method == "HEAD" else (1,)
+    answer = status, {"Retry-After": said}
+    server.fault = lambda asked, path, number: answer if number in faulty else None
+    with fetcher_of(data, url) as fetcher:
+        pixels = fetcher.get_tile(0, 0, 0, 0).tile_data()
+    np.testing.assert_array_equal(pixels, data.tile(0, 0, 0))
+    (waited,) = waits
+    assert least <= waited <= most
+
+
+def test_a_wait_beyond_the_timeout_is_told_at_once(data, served, monkeypatch):
+    url, server = served
+    waits = []
+    clock = SimpleNamespace(monotonic=time.monotonic, time=time.time, sleep=waits.append)
+    monkeypatch.setattr(remote_server, "time", clock)
+    server.fault = lambda method, path, number: (503, {"Retry-After": "3600"})
+    with (
+        fetcher_of(data, url, timeout=30) as fetcher,
+        pytest.raises(TimeoutError, match=r"asks to wait 3600 s \(503.*of 30 s .*r0\.tiff"),
+    ):
+        fetcher.get_tile(0, 0, 0, 0).tile_data()
+    assert waits == []
 
 
 @pytest.mark.parametrize("fault", [500, "drop", "short", "cut"])
