@@ -129,7 +129,8 @@ print(found["ome-zarr"])
 # %%
 # Drawn: the seconds that have gone by after one load, two, and so on. Converting starts late; where
 # the lines cross, it has paid, and where they do not, it never will. A ring marks the first load
-# after which it has. In the bad order on the left that comes at once; but there, to name another
+# after which it has. Loading directly was measured twice, once for each format, hence the breadth
+# of that line. In the bad order on the left converting pays at once; but there, to name another
 # order costs nothing at all.
 
 # sphinx_gallery_thumbnail_number = 1
@@ -142,8 +143,11 @@ def draw(panel, order, most):
         for target, one in found.items()
     }
     loads = np.arange(most + 1)
-    direct = np.median([row.direct_seconds for row in rows.values()])
-    panel.plot(loads, loads * direct, color="#555555", lw=3, label="directly")
+    direct = sorted(row.direct_seconds for row in rows.values())
+    panel.fill_between(
+        loads, loads * direct[0], loads * direct[-1],
+        color="#777777", lw=3, label="directly",
+    )  # fmt: skip
     said = [f"group_by {order}"]
     for target, row in rows.items():
         colour, label = styles[target]
@@ -204,7 +208,7 @@ panel.margins(x=0.2)
 
 spec_of_plain = synth.Spec(rounds=3, chs=3, zplanes=3, tile_shape=(512, 512))
 plain = synth.write(spec_of_plain, Layout.per_round(), folder / "plain")
-print(breakeven(plain.fetcher, plain.extent(), "spacetx", orders=orders, repeat=9))
+print(breakeven(plain.fetcher, plain.extent(), "spacetx", orders=orders, repeat=5))
 
 # %%
 # So, before converting:
@@ -217,9 +221,11 @@ print(breakeven(plain.fetcher, plain.extent(), "spacetx", orders=orders, repeat=
 #    open the image, whatever it costs. Files far away may be compressed, or large, and give it
 #    another answer: ask it where the data lies.
 #
-# The same on the command line::
+# The same on the command line: with the conversion that is wanted anyhow, and, to see first whether
+# it is, in the page of a profile::
 #
-#     starfish-fetch convert my_fetcher.py:make experiment --like data --to spacetx --breakeven
+#     starfish-fetch convert my_fetcher.py:make out --like data --to spacetx --breakeven
+#     starfish-fetch profile my_fetcher.py:make --like data --breakeven spacetx --html it.html
 #
 # Nothing is lost on the way
 # --------------------------
