@@ -12,6 +12,9 @@ from dataclasses import dataclass, field
 from io import BufferedReader
 from typing import Literal
 
+# Longer than any client is to wait, and short enough to see one that would wait on.
+_FOR_EVER = 15.0
+
 Kind = Literal["cut", "reset", "stall", "short", "silent", "hang up", "answer"]
 
 
@@ -83,7 +86,7 @@ class Proxy:
                         server.sendall(head)
                         answer = _head(answers)
                     elif fault.kind == "silent":
-                        self.ended.wait()
+                        self.ended.wait(_FOR_EVER)
                         return
                     elif fault.kind == "hang up":
                         return
@@ -131,7 +134,7 @@ class Proxy:
         if fault is None:
             return True
         if fault.kind == "stall":
-            self.ended.wait()
+            self.ended.wait(_FOR_EVER)
         if fault.kind == "reset":
             client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             client.close()  # without a shutdown, which would end it in order

@@ -20,6 +20,7 @@ class Server:
         self.folder = Path(folder)
         self.latency = 0.0
         self.ranges = True
+        self.etag = True
         self.led = {}
         self.fault = lambda method, path, number: None
         self.let_go = threading.Event()
@@ -119,7 +120,8 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header("Content-Range", f"bytes {start}-{stop - 1}/{size}")
         else:
             self.send_response(200)
-        self.send_header("ETag", f'"{version}"')
+        if state.etag:
+            self.send_header("ETag", f'"{version}"')
         if fault == "short" and self.command == "GET":  # and well-formed
             data = data[: len(data) // 2]
         self.send_header("Content-Length", str(len(data)))

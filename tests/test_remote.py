@@ -1,5 +1,6 @@
 """RemoteTiffTileFetcher against a server on loopback that is slow, faulty, or lies."""
 
+import itertools
 import os
 import pickle
 import sys
@@ -26,6 +27,7 @@ from starfish_fetch import (
     remote_server,
     trace,
 )
+from starfish_fetch.remote_file import RemoteFile
 from starfish_fetch.testing import check_fetcher
 
 SPEC = synth.Spec(3, 2, 4, (120, 90))
@@ -265,6 +267,50 @@ def test_a_cache_has_each_version_of_a_file_once(data, tmp_path, monkeypatch):
         with fetcher_of(data, url, cache=cache, retries=0) as fetcher, pytest.raises(OSError):  # noqa: PT011
             fetcher.get_tile(0, 2, 0, 0).tile_data()
         assert len(list(cache.iterdir())) == 4
+
+
+def test_a_copy_of_another_size_is_another_version(data, tmp_path):
+    """Of a server that says nothing else of its files."""
+    source, cache = tmp_path / "source", tmp_path / "cache"
+    source.mkdir()
+    with serving(source) as (url, server):
+        server.etag = False
+        for r in range(2):
+            content = (data.root / f"r{r}.tiff").read_bytes() + bytes(r)
+            (source / "r0.tiff").write_bytes(content)
+            with fetcher_of(data, url, cache=cache) as fetcher:
+                found = fetcher.get_tile(0, 0, 1, 3).tile_data()
+            np.testing.assert_array_equal(found, data.tile(r, 1, 3))
+
+
+def test_any_part_of_a_file_is_the_same_by_any_way(tmp_path):
+    """Blocks of 32,768 bytes are kept; what is asked for begins and ends beside their borders."""
+    size = 5 * 32_768 + 700
+    content = np.random.default_rng(1).bytes(size)
+    (tmp_path / "a").write_bytes(content)
+    borders = [0, 32_768, 98_304, 5 * 32_768, size]
+    places = sorted({min(max(0, one + by), size) for one in borders for by in (-2, -1, 0, 1, 2)})
+    with serving(tmp_path) as (url, _):
+        server = remote_server.Server(url, 0, 10, {})
+        file = RemoteFile(server, f"{url}/a")
+        for start, stop in itertools.combinations(places, 2):
+            expected = content[start:stop]
+            # Not known, then out of what is kept, then past the end.
+            found = bytearray(stop - start + 9)
+            assert file.read_into(memoryview(found)[: stop - start], start) == stop - start
+            assert found[: stop - start] == expected
+            assert file.read_at(start, stop - start) == expected
+            assert file.read_into(memoryview(found), start) == min(stop + 9, size) - start
+            assert found[: stop - start] == expected
+            if stop - start < 40_000:
+                ahead = file.ahead([(start, stop - start), (0, 3)])
+                assert ahead.read_into(memoryview(found)[: stop - start], start) == stop - start
+                assert found[: stop - start] == expected
+        assert file.read_at(size, 4) == b""
+        with file.stream() as stream:
+            stream.seek(-900, os.SEEK_END)
+            assert stream.read() == content[-900:]
+        server.close()
 
 
 def test_workers_wait_together(data, served):
