@@ -71,6 +71,7 @@ class Handler(BaseHTTPRequestHandler):
         with state.lock:
             number = state.count
             state.requests[self.command, self.path] += 1
+            self.under_way = 1
             state.at_once += 1
             state.most_at_once = max(state.most_at_once, state.at_once)
         try:
@@ -79,8 +80,17 @@ class Handler(BaseHTTPRequestHandler):
         except ConnectionError:
             self.close_connection = True
         finally:
-            with state.lock:
-                state.at_once -= 1
+            self.answered()
+
+    def answered(self):
+        with self.server.state.lock:
+            self.server.state.at_once -= self.under_way
+            self.under_way = 0
+
+    def end_headers(self):
+        # Who has an answer may ask on before this is known here.
+        self.answered()
+        super().end_headers()
 
     def answer_with(self, state, fault):
         name = self.path.partition("?")[0]
