@@ -313,6 +313,26 @@ def test_any_part_of_a_file_is_the_same_by_any_way(tmp_path):
         server.close()
 
 
+def test_parts_that_lie_apart_are_asked_for_one_after_another(tmp_path):
+    """A load has as many requests under way as workers, and no worker more than one."""
+    content = np.random.default_rng(2).bytes(400_000)
+    (tmp_path / "a").write_bytes(content)
+    with serving(tmp_path) as (url, served):
+        server = remote_server.Server(url, 0, 10, {})
+        file = RemoteFile(server, f"{url}/a")
+        served.forget()
+        served.latency = 0.02
+        apart = [(0, 10), (300_000, 30), (100_000, 20), (200_000, 10)]
+        held = file.ahead([*apart, (20_000, 10)])  # the last is near enough to come with the first
+        assert (served.count, served.most_at_once) == (len(apart), 1)
+        assert served.bytes_sent == 20_010 + 30 + 20 + 10
+        for start, size in (*apart, (20_000, 10)):
+            found = bytearray(size)
+            assert held.read_into(memoryview(found), start) == size
+            assert found == content[start : start + size]
+        server.close()
+
+
 def test_workers_wait_together(data, served):
     url, server = served
     server.latency = 0.05
