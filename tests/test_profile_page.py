@@ -19,7 +19,7 @@ from chromium import opened_chromium
 from profiles import made
 
 from starfish_fetch import Axes
-from starfish_fetch.profile import LoadProfile
+from starfish_fetch.profile import Breakeven, LoadProfile, OrderBreakeven
 from starfish_fetch.profile.page import page_of
 from starfish_fetch.strips import AGAIN, source_colours
 from starfish_fetch.units import in_units, middle_half
@@ -36,6 +36,14 @@ HOSTILE = (
 )
 SPREAD = made((3, 2, 4), (0,), "data/round_{0[0]}.tiff".format)
 """Of three files, four tiles of two channels in each."""
+PAYS = Breakeven(
+    "spacetx",
+    5.1,
+    4000,
+    2_000_000,
+    5,
+    tuple(OrderBreakeven(row.order, 2.0, 1.5, 12_345) for row in SPREAD.rows),
+)
 DARK = [{"name": "prefers-color-scheme", "value": "dark"}]
 
 
@@ -76,6 +84,7 @@ PROFILES = {
     "cut": made((4, 2, 1024), (2,), "z{0[2]}".format, shown=4096),
     "hostile": hostile(),
     "remote": made(requests=7),
+    "converted": replace(SPREAD, breakevens=(PAYS, replace(PAYS, format="ome-zarr"))),
     "one tile": made((1, 1, 1)),
     "one order": replace(SPREAD, rows=SPREAD.rows[:1]),
     "unknown": replace(
@@ -322,9 +331,6 @@ def test_browser_puts_requests_beside_opens(browser, tmp_path):
     )
     most = max(row.requests for row in remote.rows)
     assert bars == pytest.approx([row.requests / most for row in remote.rows], abs=0.01)
-    for width in (700, 400):
-        shown.width(width)
-        assert shown.run("return document.documentElement.scrollWidth") <= width
 
 
 def test_browser_draws_bars_in_proportion(browser, tmp_path):
@@ -517,7 +523,9 @@ def test_browser_marks_what_is_opened_again_in_one_colour(browser, tmp_path):
     assert {*colours} == {f"rgb({red}, {green}, {blue})"}
 
 
-@pytest.mark.parametrize("name", ["few", "many", "thousands", "hostile", "unknown"])
+@pytest.mark.parametrize(
+    "name", ["few", "many", "thousands", "hostile", "unknown", "remote", "converted"]
+)
 @pytest.mark.parametrize("width", [1280, 390])
 def test_browser_fits_it_to_its_width(browser, tmp_path, width, name):
     profile = PROFILES[name]
