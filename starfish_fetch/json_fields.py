@@ -69,7 +69,7 @@ def parse_json(text: str | bytes, what: str, schema: str, remedy: str) -> JsonFi
     except ValueError as error:
         raise ValueError(f"this is no {what}, because it is no JSON: {error}") from error
     given = fields.get("schema") if isinstance(fields, dict) else fields
-    if given != schema:
+    if given != schema or not isinstance(fields, dict):
         raise ValueError(
             f"this is no {what}: its 'schema' is {given!r:.80}, not {schema!r}; {remedy}"
         )
@@ -147,9 +147,11 @@ class JsonFields:
         return self.get(name, int, "an integer")
 
     def count(self, name: str) -> int:
-        """Return an int that is not negative."""
+        """Return an int that is neither negative nor beyond any float."""
         value = self.integer(name)
-        return value if value >= 0 else self.refuse(value, "at least 0", name)
+        if value < 0:
+            self.refuse(value, "at least 0", name)
+        return value if value < 1 << 1023 else self.refuse(value, "below 2**1023", name)
 
     def optional_count(self, name: str) -> int | None:
         """Return an int that is not negative, or None."""
@@ -166,7 +168,10 @@ class JsonFields:
     def _seconds(self, value: Any, name: str) -> float:
         if type(value) not in (int, float):
             self.refuse(value, "a number", name)
-        seconds = float(value)
+        try:
+            seconds = float(value)
+        except OverflowError:  # an int beyond any float
+            seconds = math.inf
         if not math.isfinite(seconds) or seconds < 0:
             self.refuse(seconds, "a number of seconds", name)
         return seconds

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 import threading
 from collections.abc import Sequence
 from typing import Any, BinaryIO, Protocol
@@ -29,7 +31,11 @@ class OpenFile:
 
     def __init__(self, path: str) -> None:
         flags = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
-        self.descriptor = os.open(path, flags)
+        # A pipe would keep its reader waiting for ever; of files and folders this changes nothing.
+        self.descriptor = os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+        mode = os.fstat(self.descriptor).st_mode
+        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+            raise OSError(errno.EINVAL, "it is a pipe or a device, and should be a file", path)
 
     def identity(self) -> tuple[int, int, int]:
         """Return what changes when the file does; its size in bytes is the second."""

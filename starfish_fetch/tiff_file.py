@@ -7,15 +7,17 @@ import os
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from starfish_fetch.errors import SourceError, require
+from starfish_fetch.errors import SourceError
 from starfish_fetch.open_file import OpenFile, read_into
 from starfish_fetch.tiff_pages import Found, PageReader, Parts, Plane
+from starfish_fetch.tiff_parts import decode_part
 
 __all__ = ["Header", "TiffFiles"]
 
@@ -144,25 +146,40 @@ class TiffFiles:
         self, file: OpenFile, header: Header, plane: Parts, path: str, rows: slice
     ) -> NDArray[Any]:
         height, width = self._shape
-        pixels = np.empty((rows.stop - rows.start, width), header.dtype)
-        first = rows.start // plane.rows_per_part * plane.parts_across
-        last = -(-min(rows.stop, height) // plane.rows_per_part) * plane.parts_across
-        parts = range(plane.first + first, plane.first + last)
-        for part in parts:
-            if plane.offsets[part] + plane.sizes[part] > header.identity[1]:
+        part = plane.part
+        first = rows.start // part.rows * plane.parts_across
+        last = -(-min(rows.stop, height) // part.rows) * plane.parts_across
+        numbers = range(plane.first + first, plane.first + last)
+        for number in numbers:
+            offset, size = plane.offsets[number], plane.sizes[number]
+            if offset + size > header.identity[1]:
                 raise SourceError(
-                    f"{path} is truncated: part {part} of a plane lies beyond its end"
+                    f"{path} is truncated: part {number} of a plane lies at {offset} and has "
+                    f"{size} bytes, the file has {header.identity[1]}; copy it again"
                 )
-        ahead = file.ahead([(plane.offsets[part], plane.sizes[part]) for part in parts])
-        for part in parts:
-            encoded = np.empty(plane.sizes[part], np.uint8)
-            read_into(ahead, encoded, plane.offsets[part], path)
-            decoded, (_, _, top, left, _), _ = _decoded(plane, part, encoded.tobytes(), path)
-            start, stop = max(top, rows.start), min(top + decoded.shape[1], rows.stop)
-            pixels[start - rows.start : stop - rows.start, left : left + decoded.shape[2]] = (
-                decoded[0, start - top : stop - top, : width - left, 0]
-            )
-        return pixels
+        spans = [(plane.offsets[number], plane.stored(number)) for number in numbers]
+        ahead = file.ahead(spans)
+        pixels: NDArray[Any] | None = None
+        for number, (offset, size) in zip(numbers, spans, strict=True):
+            encoded = bytearray(size)
+            read_into(ahead, np.frombuffer(encoded, np.uint8), offset, path)
+            decoded, top, left = decode_part(plane, number, encoded, path)
+            del encoded  # so that no more is held at a time than twice the plane
+            start, stop = max(top, rows.start), min(top + part.rows, rows.stop)
+            wanted = decoded[start - top : stop - top, : width - left]
+            needed = stop - start, min(part.columns, width - left)
+            if wanted.shape != needed:
+                raise SourceError(
+                    f"{path}: part {number} of a plane holds the shape {decoded.shape}; expected "
+                    f"at least {needed} (rows, columns); write it again"
+                )
+            if len(numbers) == 1 and wanted.flags.c_contiguous and decoded.flags.writeable:
+                return wanted.astype(header.dtype, copy=False)
+            if pixels is None:
+                pixels = np.empty((rows.stop - rows.start, width), header.dtype)
+            pixels[start - rows.start : stop - rows.start, left : left + needed[1]] = wanted
+            del decoded, wanted
+        return np.empty((0, width), header.dtype) if pixels is None else pixels
 
     def _file(self, path: str) -> tuple[OpenFile, Header]:
         if self._process != os.getpid():  # a fork may have left the lock taken
@@ -207,7 +224,8 @@ class TiffFiles:
     def _parse(self, file: OpenFile, path: str, identity: tuple[int, int, int]) -> Header:
         def read_from(offset: int, size: int) -> bytes:
             # What a damaged file asks for may be more than it has, and than there is memory.
-            return file.read_at(offset, max(0, min(size, identity[1] - offset)))
+            there = min(size, identity[1] - offset)
+            return file.read_at(offset, there) if there > 0 else b""
 
         try:
             found = self._pages.planes_like_known(path, read_from, identity[1])
@@ -230,11 +248,15 @@ class TiffFiles:
     ) -> Found:
         from tifffile import TiffFile
 
-        with (
-            file.stream() as stream,
-            TiffFile(stream, name=os.path.basename(path)) as tiff,
-        ):
-            return self._pages.planes_of(tiff, path, read_at, size, self._check)
+        with ExitStack() as opened:
+            stream = opened.enter_context(file.stream())
+
+            def open_tiff() -> TiffFile:
+                # Metadata that name other files have no say.
+                tiff = TiffFile(stream, name=os.path.basename(path), _multifile=False)
+                return opened.enter_context(tiff)
+
+            return self._pages.planes_of(open_tiff, path, read_at, size, self._check)
 
     def _check(self, page: Any, path: str) -> None:
         """Raise SourceError unless a page is what every page should be."""
@@ -248,14 +270,3 @@ class TiffFiles:
             raise SourceError(f"{path} holds pixels of a type that no dtype describes")
         if self._dtype is not None and page.dtype != self._dtype.newbyteorder("="):
             raise SourceError(f"{path} holds {page.dtype}; expected {self._dtype.name}")
-
-
-def _decoded(plane: Parts, part: int, encoded: bytes, path: str) -> Any:
-    if not encoded:
-        raise SourceError(f"{path} has a plane whose pixels were never written")
-    try:
-        return plane.decode(encoded, part, **plane.arguments)
-    except Exception as error:
-        if "imagecodecs" in str(error):
-            raise require("imagecodecs", "codecs", f"reading {path}") from error
-        raise SourceError(f"{path}: part {part} of a plane cannot be decoded: {error}") from error

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from starfish_fetch.errors import SourceError
+from starfish_fetch.tiff_parts import Part, check_cut
 
 __all__ = ["Found", "PageReader", "Parts", "Plane"]
 
@@ -22,7 +23,14 @@ _STORAGE_TAGS = frozenset({
 _SUBFILE_TYPE, _STRIP_OFFSETS, _STRIP_SIZES, _TILE_OFFSETS, _TILE_SIZES = 254, 273, 279, 324, 325
 _NUMBER_TAGS = {_SUBFILE_TYPE, _STRIP_OFFSETS, _STRIP_SIZES, _TILE_OFFSETS, _TILE_SIZES}
 _REDUCED = 1
+# What no writer comes near, and what a damaged or a hostile file may say: tags of a page; tags of
+# all pages, beside some for each plane; bytes of values.
+_MOST_TAGS = 1 << 12
+_TAGS_IN_ALL, _TAGS_EACH, _TAGS_LEAST = 1 << 17, 1 << 9, 1 << 4
+_DESCRIPTION, _DESCRIPTION_EACH = 1 << 24, 1 << 12
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 6: 1, 7: 1, 8: 2, 9: 4, 11: 4, 13: 4}
+_NARROW = 8
+"""Bytes of a value of any other type, at most."""
 _NUMBERS = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}
 _JPEG = {6, 7, 33007, 34892}
 
@@ -36,12 +44,17 @@ class Parts:
 
     offsets: tuple[int, ...]
     sizes: tuple[int, ...]
-    rows_per_part: int
+    part: Part
     parts_across: int
     decode: Callable[..., Any]
     arguments: dict[str, Any]
     first: int
     """Number, among the parts of its page, of the plane's first."""
+
+    def stored(self, number: int) -> int:
+        """Return how many bytes of the file are wanted of a part."""
+        size = self.sizes[number]
+        return min(size, self.part.nbytes) if self.part.compression == 1 else size
 
 
 Plane = int | Parts
@@ -61,8 +74,38 @@ class _Directory(NamedTuple):
     inline: bool
     """Whether all of the storage stands in the directory, not elsewhere in the file."""
     reduced: bool
-    offsets: tuple[int, ...]
-    sizes: tuple[int, ...]
+    offsets: _Numbers | None
+    sizes: _Numbers | None
+
+
+class _Numbers(NamedTuple):
+    """Whole numbers of a tag, not yet read."""
+
+    kind: int
+    length: int
+    value: bytes
+    form: Any
+    path: str
+    read_at: ReadAt
+
+    def read(self) -> tuple[int, ...]:
+        letter = _NUMBERS.get(self.kind)
+        if letter is None or not self.length:
+            raise SourceError(
+                f"{self.path} is damaged: offsets of its pixels are not whole numbers; write it "
+                "again"
+            )
+        layout = f"{self.form.byteorder}{self.length}{letter}"
+        size = struct.calcsize(layout)
+        value = self.value
+        if size > len(value):
+            (place,) = struct.unpack(self.form.offsetformat, value)
+            value = self.read_at(place, size)
+            if len(value) < size:
+                raise SourceError(
+                    f"{self.path} is truncated: offsets of its pixels are missing; copy it again"
+                )
+        return struct.unpack_from(layout, value)
 
 
 class PageReader:
@@ -91,9 +134,9 @@ class PageReader:
             return None
         (offset,) = struct.unpack_from(form.offsetformat, head, form.offsetsize)
         planes: list[Plane] = []
-        first = None
-        directories = list(_directories(form, offset, path, read_at))
-        for directory in directories:
+        first, pages = None, 0
+        for directory in _directories(form, offset, path, read_at, size, self._expected):
+            pages += 1
             if directory.reduced:
                 continue
             page = self._known.get((magic, directory.storage)) if directory.inline else None
@@ -105,13 +148,13 @@ class PageReader:
             planes += _planes_of_page(page, directory, path, self._expected)
         if first is None or len(planes) != self._expected:
             return None
-        if len(directories) == 1 and _has_room_for_more(first, planes, size):
+        if pages == 1 and _has_room_for_more(first, planes, size):
             return None
         return Found(first.dtype.newbyteorder(form.byteorder), tuple(planes))
 
     def planes_of(
         self,
-        tiff: Any,
+        open_tiff: Callable[[], Any],
         path: str,
         read_at: ReadAt,
         size: int,
@@ -125,8 +168,9 @@ class PageReader:
 
         Parameters
         ----------
-        tiff : tifffile.TiffFile
-            The open file.
+        open_tiff : callable
+            Returns the open tifffile.TiffFile, which parses the first page. What tifffile parses
+            is looked at before, since it takes whatever it is told.
         path : str
             Its name, for messages.
         read_at : callable
@@ -141,12 +185,16 @@ class PageReader:
         SourceError
             If there are more or fewer than expected, or they are not all of one shape and dtype.
         """
+        _look_at_first(path, read_at, size, self._expected)
+        tiff = open_tiff()
         form = tiff.tiff
-        directories = list(_directories(form, tiff.pages.first.offset, path, read_at))
         pages: dict[Storage, Any] = {}
+        known: set[Storage] = set()
         planes: list[Plane] = []
-        first = None
-        for number, directory in enumerate(directories):
+        first, number = None, -1
+        offset = tiff.pages.first.offset
+        chain = _directories(form, offset, path, read_at, size, self._expected)
+        for number, directory in enumerate(chain):
             if directory.reduced:
                 continue
             page = pages.get(directory.storage)
@@ -161,18 +209,19 @@ class PageReader:
                     f"is {first.dtype} of the shape {first.shape}"
                 )
             planes += _planes_of_page(page, directory, path, self._expected)
+            # A value that stands elsewhere in the file is not compared, so it may differ.
+            if directory.inline:
+                known.add(directory.storage)
         if first is None:
             raise SourceError(f"{path} has nothing but copies of reduced size")
-        if len(directories) == 1 and _has_room_for_more(first, planes, size):
+        if number == 0 and _has_room_for_more(first, planes, size):
             planes = _planes_behind_one_page(tiff, path, self._expected) or planes
         if len(planes) != self._expected:
             raise _miscounted(path, len(planes), self._expected)
         magic = read_at(0, 4)
         self._formats[magic] = form
-        for directory in directories:
-            # A value that stands elsewhere in the file is not compared, so it may differ.
-            if directory.inline and not directory.reduced:
-                self._known[magic, directory.storage] = pages[directory.storage]
+        for storage in known:
+            self._known[magic, storage] = pages[storage]
         return Found(first.dtype.newbyteorder(form.byteorder), tuple(planes))
 
 
@@ -184,40 +233,82 @@ def _planes_of_page(page: Any, directory: _Directory, path: str, expected: int) 
     samples, depth, rows, columns, _ = page.shaped
     if samples * depth > expected:
         raise _miscounted(path, samples * depth, expected)
-    offsets, sizes = directory.offsets, directory.sizes
-    if not offsets or 0 in offsets:
-        raise SourceError(f"{path} has a plane whose pixels were never written")
+    if not all(page.shaped):
+        raise SourceError(f"{path} has a page without pixels, of the shape {page.shape}")
+    part, parts = _parts_of(page, samples, path)
+    _check_counts(directory, max(samples * parts, samples * depth * rows), path)
+    offsets = directory.offsets.read() if directory.offsets else ()
+    sizes = directory.sizes.read() if directory.sizes else ()
+    if not offsets or 0 in offsets or 0 in sizes:
+        raise SourceError(
+            f"{path} has a plane whose pixels were never written; write the file again"
+        )
     plane_bytes = rows * columns * page.dtype.itemsize
+    page_bytes = samples * depth * plane_bytes
     in_one_piece = len(offsets) == 1 or (
         len(sizes) == len(offsets)
-        and sum(sizes) == samples * depth * plane_bytes
+        and sum(sizes) == page_bytes
         and all(
             start + size == following
             for start, size, following in zip(offsets, sizes, offsets[1:], strict=False)
         )
     )
     if page.is_final and in_one_piece:
+        if sizes and sum(sizes) < page_bytes:
+            raise SourceError(
+                f"{path} is damaged: a page says that it holds {sum(sizes)} bytes of pixels; "
+                f"{page_bytes} are expected of {page.dtype} in the shape {page.shape}. Write it "
+                "again"
+            )
         for number in range(samples * depth):
             yield offsets[0] + number * plane_bytes
         return
     if depth != 1:
         raise SourceError(f"{path} has compressed volumes; each plane must be a page")
-    tiled = page.is_tiled
-    rows_per_part = page.tilelength if tiled else min(page.rowsperstrip, rows)
-    parts_across = -(-columns // page.tilewidth) if tiled else 1
-    parts = -(-rows // rows_per_part) * parts_across
     if not len(offsets) == len(sizes) == samples * parts:
         raise SourceError(
             f"{path} is damaged: a page has {len(offsets)} offsets and {len(sizes)} sizes for "
-            f"{samples * parts} parts"
+            f"{samples * parts} parts; write it again"
         )
+    check_cut(part, rows * columns * page.dtype.itemsize, offsets, sizes, path)
     arguments = {}
     if page.compression in _JPEG:
         arguments = {"jpegtables": page.jpegtables, "jpegheader": page.jpegheader}
+    across = -(-columns // part.columns)
     for number in range(samples):
-        yield Parts(
-            offsets, sizes, rows_per_part, parts_across, page.decode, arguments, number * parts
+        yield Parts(offsets, sizes, part, across, page.decode, arguments, number * parts)
+
+
+def _parts_of(page: Any, samples: int, path: str) -> tuple[Part, int]:
+    """Return what a part of a page is, and how many make a plane."""
+    _, _, rows, columns, _ = page.shaped
+    high, wide = page.rowsperstrip, columns
+    if page.is_tiled:
+        high, wide = page.tilelength, page.tilewidth
+    if not (type(high) is type(wide) is int and high > 0 and wide > 0):
+        raise SourceError(
+            f"{path} is damaged: a page is cut into parts of {high} rows and {wide} columns; write "
+            "it again"
         )
+    if not page.is_tiled:
+        high = min(high, rows)
+    parts = -(-rows // high) * -(-columns // wide)
+    # Tiles are at least 16 columns wide, by the specification.
+    if parts > rows * (columns // 16 + 1):
+        raise SourceError(
+            f"{path} is damaged: a plane of {rows} rows and {columns} columns is cut into {parts} "
+            "parts; write it again"
+        )
+    return Part(high, wide, page.dtype, int(page.compression)), parts
+
+
+def _check_counts(directory: _Directory, most: int, path: str) -> None:
+    for numbers, what in ((directory.offsets, "offsets"), (directory.sizes, "sizes")):
+        if numbers is not None and numbers.length > most:
+            raise SourceError(
+                f"{path} is damaged: a page has {numbers.length} {what} of pixels; at most {most} "
+                "are expected of its shape. Write it again"
+            )
 
 
 def _has_room_for_more(page: Any, planes: list[Plane], size: int) -> bool:
@@ -229,6 +320,8 @@ def _has_room_for_more(page: Any, planes: list[Plane], size: int) -> bool:
 
 def _planes_behind_one_page(tiff: Any, path: str, expected: int) -> list[Plane] | None:
     """Return the planes of a file that describes all of them in its only page, as ImageJ does."""
+    if "<!ENTITY" in str(tiff.pages.first.description):  # no writer's, and it may grow
+        return None
     series = tiff.series[0]
     start = series.dataoffset
     if start is None:
@@ -241,67 +334,108 @@ def _planes_behind_one_page(tiff: Any, path: str, expected: int) -> list[Plane] 
     return list(range(start, start + series.nbytes, plane_bytes))
 
 
-def _directories(form: Any, offset: int, path: str, read_at: ReadAt) -> Iterator[_Directory]:
+def _look_at_first(path: str, read_at: ReadAt, size: int, expected: int) -> None:
+    """Raise SourceError if what describes the first page is not fit to be parsed by tifffile."""
+    from tifffile import TIFF
+
+    head = read_at(0, 16)
+    if len(head) < 16 or head[:2] not in (b"II", b"MM"):
+        return
+    little = head[:2] == b"II"
+    (version,) = struct.unpack_from("<H" if little else ">H", head, 2)
+    if version == 43:
+        form = TIFF.BIG_LE if little else TIFF.BIG_BE
+    else:
+        form = TIFF.CLASSIC_LE if little else TIFF.CLASSIC_BE
+    (offset,) = struct.unpack_from(form.offsetformat, head, form.offsetsize)
+    for _ in _directories(form, offset, path, read_at, size, expected):
+        return
+    raise SourceError(f"{path} is damaged: it has no page; write it again")
+
+
+def _directories(
+    form: Any, offset: int, path: str, read_at: ReadAt, size: int, expected: int
+) -> Iterator[_Directory]:
     """Yield the image file directories of a file.
 
     tifffile parses every tag of a page, or none but the offsets; to know that a page is stored
     like the first, without the cost of the former, its entries are compared as they are.
     """
     seen: set[int] = set()
+    tags = 0
     while offset:
         if offset in seen:
-            raise SourceError(f"{path} is damaged: its pages lead back to each other")
+            raise SourceError(
+                f"{path} is damaged: its pages lead back to each other; write it again"
+            )
         seen.add(offset)
         head = read_at(offset, 512)
         if len(head) < form.tagnosize:
             raise _truncated(path, len(seen))
         (count,) = struct.unpack_from(form.tagnoformat, head)
-        size = form.tagnosize + count * form.tagsize + form.offsetsize
-        if len(head) < size:
-            head = read_at(offset, size)
-        if len(head) < size:
+        tags += _TAGS_LEAST + count
+        if count > _MOST_TAGS or tags > _TAGS_IN_ALL + _TAGS_EACH * expected:
+            raise SourceError(
+                f"{path} is damaged: page {len(seen) - 1} has {count} tags, and {len(seen)} pages "
+                f"have {tags - _TAGS_LEAST * len(seen)}, where {expected} planes are expected. "
+                "Write it again"
+            )
+        length = form.tagnosize + count * form.tagsize + form.offsetsize
+        if len(head) < length:
+            head = read_at(offset, length)
+        if len(head) < length:
             raise _truncated(path, len(seen))
-        entries = head[form.tagnosize : size - form.offsetsize]
-        yield _directory(entries, form, path, read_at)
-        (offset,) = struct.unpack_from(form.offsetformat, head, size - form.offsetsize)
+        entries = head[form.tagnosize : length - form.offsetsize]
+        yield _directory(entries, form, path, read_at, size, expected, len(seen) - 1)
+        (offset,) = struct.unpack_from(form.offsetformat, head, length - form.offsetsize)
 
 
-def _directory(entries: bytes, form: Any, path: str, read_at: ReadAt) -> _Directory:
+def _directory(
+    entries: bytes,
+    form: Any,
+    path: str,
+    read_at: ReadAt,
+    size: int,
+    expected: int,
+    number: int,
+) -> _Directory:
     storage = []
     inline = True
-    values: dict[int, tuple[int, ...]] = {}
+    values: dict[int, _Numbers] = {}
+    described = 0
     for entry in struct.iter_unpack(form.tagformat1 + form.tagformat2[1:], entries):
         code, kind, count, value = entry
+        length = count * _SIZES.get(kind, _NARROW)
+        if length > len(value) == form.offsetsize:
+            (place,) = struct.unpack(form.offsetformat, value)
+            described += length if place + length <= size else 0  # else it is left out
         if code in _STORAGE_TAGS:
             storage.append(entry)
-            inline = inline and count * _SIZES.get(kind, 8) <= len(value)
+            inline = inline and length <= len(value)
         elif code in _NUMBER_TAGS:
-            values[code] = _numbers(kind, count, value, form, path, read_at)
+            # Of two, everybody else takes the first.
+            values.setdefault(code, _Numbers(kind, count, value, form, path, read_at))
+    most = min(size, _DESCRIPTION + _DESCRIPTION_EACH * expected)
+    if described > most:  # as of values that overlap, which would be read again and again
+        raise SourceError(
+            f"{path} is damaged: {described} bytes describe page {number}; at most {most} are "
+            f"expected of a file of {size} bytes and {expected} planes. Write it again"
+        )
     tiled = _TILE_OFFSETS in values
     return _Directory(
         storage=tuple(storage),
         inline=inline,
-        reduced=bool(values.get(_SUBFILE_TYPE, (0,))[0] & _REDUCED),
-        offsets=values.get(_TILE_OFFSETS if tiled else _STRIP_OFFSETS, ()),
-        sizes=values.get(_TILE_SIZES if tiled else _STRIP_SIZES, ()),
+        reduced=_is_reduced(values.get(_SUBFILE_TYPE)),
+        offsets=values.get(_TILE_OFFSETS if tiled else _STRIP_OFFSETS),
+        sizes=values.get(_TILE_SIZES if tiled else _STRIP_SIZES),
     )
 
 
-def _numbers(
-    kind: int, count: int, value: bytes, form: Any, path: str, read_at: ReadAt
-) -> tuple[int, ...]:
-    letter = _NUMBERS.get(kind)
-    if letter is None or not count:
-        raise SourceError(f"{path} is damaged: offsets of its pixels are not whole numbers")
-    layout = f"{form.byteorder}{count}{letter}"
-    size = struct.calcsize(layout)
-    if size > len(value):
-        (place,) = struct.unpack(form.offsetformat, value)
-        value = read_at(place, size)
-        if len(value) < size:
-            raise SourceError(f"{path} is truncated: offsets of its pixels are missing")
-    return struct.unpack_from(layout, value)
+def _is_reduced(kind: _Numbers | None) -> bool:
+    return kind is not None and bool(kind._replace(length=1).read()[0] & _REDUCED)
 
 
 def _truncated(path: str, page: int) -> SourceError:
-    return SourceError(f"{path} is truncated: what describes page {page - 1} is missing")
+    return SourceError(
+        f"{path} is truncated: what describes page {page - 1} is missing; copy it again"
+    )

@@ -7,6 +7,7 @@ so that they can be filled a tile at a time.
 
 from __future__ import annotations
 
+import os
 import warnings
 from dataclasses import dataclass
 from importlib import import_module
@@ -79,7 +80,10 @@ def read_document(path: Path) -> Any:
     """
     with path.open("rb") as file:
         try:
-            return read_json(file.read(_LARGEST_DOCUMENT))
+            size = os.fstat(file.fileno()).st_size
+            if size > _LARGEST_DOCUMENT:
+                raise ValueError(f"it has {size} bytes; a document has at most 1 GiB")  # noqa: TRY301
+            return read_json(file.read(size))
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from error
 

@@ -23,7 +23,8 @@ _LARGEST_LABEL = (1 << 63) - 1
 _FORMATS = ("NUMPY", "TIFF")
 _VERSION = re.compile(r"[0-9]{1,4}\.[0-9]{1,4}\.[0-9]{1,4}")
 _SHA256 = re.compile(r"[0-9a-fA-F]{64}")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_UNFIT = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
+_LONGEST_NAME = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +75,8 @@ class Folder:
                 "experiment, and give the folder that holds it"
             )
         name = unquote(url.path)
-        if not name or url.query or url.fragment or _CONTROL.search(reference + name):
+        unfit = len(reference) > _LONGEST_NAME or _UNFIT.search(reference + name)
+        if not name or url.query or url.fragment or unfit:
             raise ValueError(f"{field!r} is {reference!r:.120}, which names no file")
         path = os.path.normpath(os.path.join(os.path.dirname(document), name))
         if not self.allow_outside and not _within(path, self.path):
@@ -130,7 +132,7 @@ class Folder:
             size = os.fstat(file.fileno()).st_size
             if size > _LARGEST_DOCUMENT:
                 raise ValueError(f"{path}: {size} bytes; a document has at most 1 GiB")
-            text = file.read(_LARGEST_DOCUMENT)
+            text = file.read(size)  # for more, Python would take the memory before it looks
         try:
             fields = JsonFields(read_json(text))
             version = fields.text("version")

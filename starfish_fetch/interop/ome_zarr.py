@@ -201,7 +201,7 @@ class OmeZarrTileFetcher(TileFetcher):
             raise
         except Exception as error:
             raise SourceError(
-                f"{image.source(place)} cannot be read: {type(error).__name__}: {error}"
+                f"{image.source(place)} cannot be read: {type(error).__name__}: {error!s:.500}"
             ) from error
         return np.asarray(pixels)
 
@@ -212,4 +212,6 @@ class OmeZarrTileFetcher(TileFetcher):
         except OSError:
             raise
         except Exception as error:
-            raise SourceError(f"{path} is no array: {type(error).__name__}: {error}") from error
+            raise SourceError(
+                f"{path} is no array: {type(error).__name__}: {error!s:.500}"
+            ) from error

@@ -143,7 +143,7 @@ class SpaceTxTileFetcher(TileFetcher):
         self._folder = Folder(os.path.dirname(path), allow_outside=allow_outside)
         images = images_of(self._folder, path)
         if image not in images:
-            raise ValueError(f"{path} has no image {image!r}; it has {', '.join(images)}")
+            raise ValueError(f"{path} has no image {image!r}; it has {', '.join(images):.500}")
         self._documents = image_fovs(self._folder, images[image])
         self._tiles: dict[int, dict[TileKey, TileRecord]] = {}
         self.fovs = tuple(self._documents)

@@ -128,9 +128,11 @@ class Breakeven:
         ValueError
             If the text is none such, or of a later version; the message names the field.
         """
-        return cls.from_fields(
-            parse_json(text, "break-even", _SCHEMA, "give what Breakeven.to_json wrote")
-        )
+        fields = parse_json(text, "break-even", _SCHEMA, "give what Breakeven.to_json wrote")
+        try:
+            return cls.from_fields(fields)
+        except ValueError as error:
+            raise ValueError(f"this is no break-even: {error}") from error
 
     @classmethod
     def from_fields(cls, fields: JsonFields) -> Breakeven:

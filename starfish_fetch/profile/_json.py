@@ -210,7 +210,7 @@ def _prediction_from(fields: JsonFields) -> OrderPrediction:
 def _group_by_from(fields: JsonFields, order: str) -> tuple[Axes, ...] | None:
     if order == "none":
         return None
-    names = [*filter(None, order.split(","))]
+    names = order.split(",") if order else []
     if len({*names}) != len(names) or {*names}.difference(map(str, PLANES)):
         fields.refuse(order, "'none', or some of r, c and z with commas between", "order")
     return tuple(map(Axes, names))

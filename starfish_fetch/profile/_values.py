@@ -89,7 +89,9 @@ class OrderProfile:
     @property
     def group_by(self) -> tuple[Axes, ...] | None:
         """The order, as :meth:`starfish_fetch.ImageStack.from_tilefetcher` takes it."""
-        return None if self.order == "none" else tuple(map(Axes, self.order.split(",")))
+        return (
+            None if self.order == "none" else tuple(map(Axes, filter(None, self.order.split(","))))
+        )
 
     @property
     def median_seconds(self) -> float:

@@ -1,0 +1,103 @@
+"""TIFF files that lie are refused by name, in little memory; none gives pixels that it has not."""
+
+import os
+import re
+import tracemalloc
+
+import numpy as np
+import pytest
+import tifffile
+from bad_tiffs import PIXELS, bad_tiffs, make
+from fuzz._target import SPARE, hang_guard
+
+from starfish_fetch import Extent, Layout, SourceError, TiffTileFetcher
+
+BAD = {bad.name: bad for bad in bad_tiffs()}
+
+
+def fetcher_of(folder, shape, planes=1):
+    extent = Extent({"y": shape[0], "x": shape[1]}, 0, [0], [0], range(planes))
+    return TiffTileFetcher(folder, Layout("bad.tif", inner="rcz"), extent)
+
+
+def refusal(folder, bad):
+    """Return the error of the last plane, and the peak of memory."""
+    bad.write(folder / "bad.tif")
+    tracemalloc.start()
+    try:
+        with (
+            hang_guard(bad.name),
+            fetcher_of(folder, bad.shape, bad.planes) as fetcher,
+            pytest.raises(SourceError) as caught,
+        ):
+            fetcher.get_tile(0, 0, 0, bad.planes - 1).tile_data()
+        return caught.value, tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_bad_file_is_refused_by_name_in_little_memory(tmp_path, name):
+    bad = BAD[name]
+    if bad.codec is not None:
+        pytest.importorskip("imagecodecs")
+    if bad.planes > 1:
+        (tmp_path / "secret.tif").write_bytes(make({}, {}))
+    error, peak = refusal(tmp_path, bad)
+    path = str(tmp_path / "bad.tif")
+    assert path in str(error)
+    assert error.__notes__ == [
+        f"tile (fov=0, round=0, ch=0, zplane={bad.planes - 1}) from {path!r}"
+    ]
+    assert re.search(bad.message, str(error)), str(error)
+    assert len(str(error)) < 600
+    assert peak <= 2 * bad.planes * bad.shape[0] * bad.shape[1] + SPARE
+
+
+def test_the_file_that_bad_ones_are_made_of_is_good(tmp_path):
+    for data in (make({}), make({}, big=True, order=">")):
+        (tmp_path / "bad.tif").write_bytes(data)
+        np.testing.assert_array_equal(tifffile.imread(tmp_path / "bad.tif"), PIXELS)
+        with fetcher_of(tmp_path, PIXELS.shape) as fetcher:
+            np.testing.assert_array_equal(fetcher.get_tile(0, 0, 0, 0).tile_data(), PIXELS)
+
+
+@pytest.mark.parametrize("name", ["bomb of zlib", "bomb of packbits", "zlib of half a plane"])
+def test_a_bomb_is_refused_without_imagecodecs(tmp_path, monkeypatch, name):
+    """What tifffile has instead makes as much as it is told by the data."""
+    from tifffile import _imagecodecs
+
+    import starfish_fetch.tiff_parts
+
+    monkeypatch.setattr(starfish_fetch.tiff_parts, "find_spec", lambda name: None)
+    monkeypatch.setattr(tifffile.tifffile, "imagecodecs", _imagecodecs)
+    for codecs in (tifffile.TIFF.DECOMPRESSORS, tifffile.TIFF.UNPREDICTORS):
+        monkeypatch.setattr(codecs, "_codecs", {1: codecs._codecs[1]})
+    error, peak = refusal(tmp_path, BAD[name])
+    assert "part 0 of a plane cannot be decoded" in str(error)
+    assert peak <= 2 * PIXELS.nbytes + SPARE
+
+
+def test_whole_planes_take_twice_their_size(tmp_path):
+    """Of pixels that cannot be compressed, in one strip, in two and in tiles."""
+    pixels = np.random.default_rng(0).integers(0, 256, (2048, 2048), np.uint8)
+    for options in ({"rowsperstrip": 2048}, {"rowsperstrip": 1024}, {"tile": (256, 256)}):
+        tifffile.imwrite(tmp_path / "bad.tif", pixels, compression="zlib", **options)
+        with fetcher_of(tmp_path, pixels.shape) as fetcher:
+            fetcher.get_tile(0, 0, 0, 0).tile_region(slice(0, 1), slice(None))
+            tracemalloc.start()
+            found = fetcher.get_tile(0, 0, 0, 0).tile_data()
+            _, peak = tracemalloc.get_traced_memory()
+            tracemalloc.stop()
+        np.testing.assert_array_equal(found, pixels)
+        assert peak < 2 * pixels.nbytes + (1 << 20)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes")
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "bad.tif")
+    with (
+        fetcher_of(tmp_path, (4, 4)) as fetcher,
+        pytest.raises(OSError, match=r"it is a pipe or a device.*bad\.tif"),
+    ):
+        fetcher.get_tile(0, 0, 0, 0).tile_data()
