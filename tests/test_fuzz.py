@@ -21,7 +21,9 @@ NEEDED = {"tiff": ("imagecodecs",), "ome_zarr": ("zarr", "ome_zarr")}
 def target(request):
     for module in NEEDED.get(request.param, ()):
         pytest.importorskip(module)
-    return importlib.import_module(f"fuzz.{request.param}").TARGET()
+    found = importlib.import_module(f"fuzz.{request.param}").TARGET()
+    yield found
+    found.close()
 
 
 @pytest.mark.filterwarnings("ignore")  # zarr's, of what it is told

@@ -2,6 +2,7 @@
 
 import random
 import signal
+import tempfile
 import tracemalloc
 from abc import ABC, abstractmethod
 from contextlib import contextmanager
@@ -20,6 +21,12 @@ class Target(ABC):
 
     name: str
     longest = 1 << 16
+    _folder: tempfile.TemporaryDirectory[str] | None = None
+
+    def close(self) -> None:
+        """Remove its files."""
+        if self._folder is not None:
+            self._folder.cleanup()
 
     @abstractmethod
     def seeds(self) -> list[bytes]:
