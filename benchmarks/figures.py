@@ -32,7 +32,17 @@ from benchmarks import common, references
 from starfish_fetch import CropParameters, ImageStack, Layout, trace
 from starfish_fetch.testing.asv import ORDERS, bytes_read, group_by_of
 
-__all__ = ["FIGURES", "Figure", "Image", "Measured", "Sizes", "usual_sizes"]
+__all__ = [
+    "FIGURES",
+    "Figure",
+    "Image",
+    "Measured",
+    "Sizes",
+    "compare",
+    "ratio",
+    "take_turns",
+    "usual_sizes",
+]
 
 Action = Callable[[], object]
 
@@ -149,7 +159,7 @@ class Figure:
         return measured.value <= self.bound
 
 
-def _take_turns(
+def take_turns(
     actions: Mapping[str, Action], runs: int, nbytes: int, before: Action = lambda: None
 ) -> dict[str, list[float]]:
     """Time some actions that make so many bytes, one after another and again, in turns."""
@@ -163,21 +173,22 @@ def _take_turns(
     return seconds
 
 
-def _ratio(subject: Sequence[float], reference: Sequence[float], remark: str = "") -> Measured:
+def ratio(subject: Sequence[float], reference: Sequence[float], remark: str = "") -> Measured:
+    """Return the ratio of medians, and the range of those of runs that followed each other."""
     each = [one / other for one, other in zip(subject, reference, strict=True)]
     above, below = median(subject), median(reference)
     return Measured(above / below, min(each), max(each), len(each), above, below, remark)
 
 
-def _compare(subject: Action, reference: Action, runs: int) -> Measured:
+def compare(subject: Action, reference: Action, runs: int) -> Measured:
     """Return how many times as long as the reference the subject takes."""
     result = np.asarray(subject())
     if not np.array_equal(result, np.asarray(reference())):
         raise AssertionError("the subject and its reference do not give the same pixels")
     nbytes = result.nbytes
     del result
-    seconds = _take_turns({"subject": subject, "reference": reference}, runs, nbytes)
-    return _ratio(seconds["subject"], seconds["reference"])
+    seconds = take_turns({"subject": subject, "reference": reference}, runs, nbytes)
+    return ratio(seconds["subject"], seconds["reference"])
 
 
 def _loads(fetcher: Any, extent: Any, order: str = "none", **options: Any) -> NDArray[Any]:
@@ -214,7 +225,7 @@ def tiff_over_loop(image: Image) -> Measured:
     """TiffTileFetcher against two threads that read and convert, written by hand."""
     dataset = image.dataset("per_round")
     files = references.files_of(dataset)
-    return _compare(
+    return compare(
         lambda: _loads_tiff(image),
         lambda: references.read_and_convert(files, image.shape, image.dtype),
         image.sizes.runs,
@@ -225,7 +236,7 @@ def tutorial_over_loop(image: Image) -> Measured:
     """Load whole files, one kept, against a loop over the files."""
     dataset = image.dataset("per_round_ch")
     files = references.files_of(dataset)
-    return _compare(
+    return compare(
         lambda: _loads(common.VolumeFetcher(dataset), image.extent, "r,c"),
         lambda: references.read_files_and_convert(
             files, image.shape, image.dtype, common.read_tiff
@@ -237,7 +248,7 @@ def tutorial_over_loop(image: Image) -> Measured:
 def starfish_over_ours(image: Image) -> Measured:
     """Load whole files, one kept, in the good order, by starfish and by us."""
     dataset = image.dataset("per_round_ch")
-    return _compare(
+    return compare(
         lambda: _loads_with_starfish(common.VolumeFetcher(dataset), image.extent, "r,c"),
         lambda: _loads(common.VolumeFetcher(dataset), image.extent, "r,c"),
         image.sizes.few,
@@ -247,7 +258,7 @@ def starfish_over_ours(image: Image) -> Measured:
 def starfish_over_tiff(image: Image) -> Measured:
     """Load the same by starfish, against TiffTileFetcher by us."""
     dataset = image.dataset("per_round_ch")
-    return _compare(
+    return compare(
         lambda: _loads_with_starfish(common.VolumeFetcher(dataset), image.extent, "r,c"),
         lambda: _loads_tiff(image, "per_round_ch"),
         image.sizes.few,
@@ -260,14 +271,14 @@ def slowest_over_fastest_order(image: Image) -> Measured:
     for layout in common.LAYOUTS:
         nbytes = _loads_tiff(image, layout).nbytes
         loads = {order: partial(_loads_tiff, image, layout, order) for order in ORDERS}
-        seconds = _take_turns(loads, image.sizes.few, nbytes)
+        seconds = take_turns(loads, image.sizes.few, nbytes)
         medians = {order: median(seconds[order]) for order in ORDERS}
         ranked = sorted(medians, key=medians.__getitem__)
         # The slowest of seven was partly chosen for its bad luck; measured anew, it has none.
         pair = {order: loads[order] for order in (ranked[-1], ranked[0])}
-        seconds = _take_turns(pair, image.sizes.runs, nbytes)
+        seconds = take_turns(pair, image.sizes.runs, nbytes)
         remark = f"{layout}: {ranked[-1]} over {ranked[0]}"
-        measured = _ratio(seconds[ranked[-1]], seconds[ranked[0]], remark)
+        measured = ratio(seconds[ranked[-1]], seconds[ranked[0]], remark)
         if worst is None or measured.value > worst.value:
             worst = measured
     assert worst is not None
@@ -277,7 +288,7 @@ def slowest_over_fastest_order(image: Image) -> Measured:
 def memory_over_loop(image: Image) -> Measured:
     """Small tiles out of memory against three nested loops."""
     fetcher = common.MemoryFetcher(image.small)
-    return _compare(
+    return compare(
         lambda: _loads(fetcher, fetcher.extent, "r,c,z"),
         lambda: references.convert_tile_by_tile(fetcher),
         image.sizes.runs,
@@ -287,7 +298,7 @@ def memory_over_loop(image: Image) -> Measured:
 def starfish_over_memory(image: Image) -> Measured:
     """Small tiles out of memory, by starfish and by us."""
     fetcher = common.MemoryFetcher(image.small_for_starfish)
-    return _compare(
+    return compare(
         lambda: _loads_with_starfish(fetcher, fetcher.extent, "r,c,z"),
         lambda: _loads(fetcher, fetcher.extent, "r,c,z"),
         image.sizes.few,
@@ -304,7 +315,7 @@ def own_dtype_over_preadv(image: Image) -> Measured:
         with dataset.fetcher() as fetcher:
             return _loads(fetcher, image.extent, dtype=None, out=out)
 
-    return _compare(
+    return compare(
         ours,
         lambda: references.read_into(files, out),
         image.sizes.runs,
@@ -421,7 +432,7 @@ def synth_over_loop(image: Image) -> Measured:
 
 def _speed(subject: Sequence[float], reference: Sequence[float], remark: str = "") -> Measured:
     # The reference's seconds over ours are our speed over its.
-    speed = _ratio(reference, subject, remark)
+    speed = ratio(reference, subject, remark)
     return replace(
         speed, subject_seconds=speed.reference_seconds, reference_seconds=speed.subject_seconds
     )
@@ -462,7 +473,7 @@ def _seconds_of_writing(image: Image) -> dict[str, list[float]]:
                 if not np.array_equal(tifffile.imread(root / path), stack):
                     raise AssertionError(f"{name} does not write the pixels")
             delete()
-        return _take_turns(actions, image.sizes.runs, nbytes, before=delete)
+        return take_turns(actions, image.sizes.runs, nbytes, before=delete)
 
 
 def plan_seconds(image: Image) -> Measured:
@@ -486,7 +497,7 @@ def _import_over_numpy(statement: str, runs: int) -> Measured:
             (elapsed,) = _in_child(_IMPORT_IN_CHILD, code)
             if run >= 0:
                 seconds[name].append(elapsed)
-    return _ratio(seconds["subject"], seconds["reference"])
+    return ratio(seconds["subject"], seconds["reference"])
 
 
 def import_over_numpy(image: Image) -> Measured:

@@ -91,6 +91,16 @@ def test_growth_is_measured_and_drawn(tmp_path):
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 
+def test_going_elsewhere_is_measured(tmp_path):
+    pytest.importorskip("dask")
+    pytest.importorskip("ome_zarr")
+    finished = run("benchmarks.elsewhere", "--json", "--only", "convert", "dask", home=tmp_path)
+    assert finished.returncode == 0, finished.stderr
+    rows = json.loads(finished.stdout)
+    assert [row["reference"] for row in rows] == ["load of TIFF, per_round"] * 2 + ["load"] * 6
+    assert all(row["measured"]["value"] > 0 for row in rows)
+
+
 def test_the_hot_paths_run_under_pytest_benchmark(tmp_path):
     pytest.importorskip("pytest_benchmark")
     finished = run(
