@@ -86,7 +86,9 @@ def write_tiff(
 
     def planes() -> Iterator[npt.NDArray[Any]]:
         for key in each_key():
-            plane = tile(spec, fov, *key).astype(dtype, copy=False)
+            # Without an axis of samples tifffile takes a single column for it: a predictor would
+            # then go down the column, and readers go along the row.
+            plane = tile(spec, fov, *key).astype(dtype, copy=False)[..., np.newaxis]
             if options.tiff_tile is None:
                 yield plane
             else:  # tifffile takes them one by one, and fills up those at the edges
@@ -114,6 +116,9 @@ def write_tiff(
     elif ome:
         metadata |= ome_metadata(path, spec, layout, options, fov, keys)
     elif imagej:
+        if spec.tile_shape[1] == 1:
+            # Of a hyperstack, tifffile drops a last axis of one: let it not be the columns.
+            shape, metadata["axes"] = (*shape, 1), metadata["axes"] + "S"
         metadata |= {"spacing": size_z, "unit": "um", "Labels": list(map(_label, keys))}
         described["resolution"] = (1 / size_x, 1 / size_y)
     else:
