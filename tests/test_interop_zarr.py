@@ -24,7 +24,10 @@ from starfish_fetch.testing import check_fetcher
 zarr = pytest.importorskip("zarr")
 pytest.importorskip("ome_zarr")
 
-DTYPES = ("bool", "uint8", "int8", "uint16", "int16", "uint32", "uint64", "float32", "float64")
+DTYPES = (
+    *("bool", "uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64"),
+    *("longlong", "ulonglong", "float16", "float32", "float64"),
+)
 VERSIONS = ("0.5", "0.4")
 
 
@@ -58,7 +61,7 @@ def fetchers(draw):
     axes = [draw(labels) for _ in "rcz"]
     dtype = np.dtype(draw(st.sampled_from(DTYPES)))
     elements = (
-        st.floats(0, 1, width=32) if dtype.kind == "f" else npst.from_dtype(dtype, min_value=0)
+        st.floats(0, 1, width=16) if dtype.kind == "f" else npst.from_dtype(dtype, min_value=0)
     )
     if dtype.kind == "b":
         elements = st.booleans()

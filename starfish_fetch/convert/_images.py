@@ -121,7 +121,8 @@ class Image:
 
     def _same_dtype(self, dtypes: Mapping[np.dtype[Any], TileKey], fov: int) -> None:
         for dtype, key in dtypes.items():
-            native = dtype.newbyteorder("=")
+            # Of the two dtypes that are a C long, Zarr knows one; tifffile gives the other.
+            native = np.dtype(dtype.newbyteorder("=").str)
             if self.dtype is None:
                 self.dtype = native
             if native != self.dtype:
