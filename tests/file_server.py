@@ -7,6 +7,7 @@ from collections import Counter
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from urllib.parse import unquote
 
 
 class Server:
@@ -100,7 +101,7 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header("Content-Length", "0")
             self.end_headers()
             return
-        path = state.folder / name.lstrip("/").removeprefix("moved/")
+        path = state.folder / unquote(name.lstrip("/")).removeprefix("moved/")
         if fault == "drop":
             self.close_connection = True
             return

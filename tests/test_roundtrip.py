@@ -1,10 +1,13 @@
 """Written, fetched and loaded: every pixel is what it was meant to be, bit for bit."""
 
 import itertools
+import tempfile
 
 import numpy as np
 import pytest
-from hypothesis import given
+from fetcher_kinds import KINDS, REMOTE, fetcher_of
+from file_server import serving
+from hypothesis import event, given
 from hypothesis import strategies as st
 from test_plan import expected_order
 
@@ -13,41 +16,43 @@ from starfish_fetch import (
     Axes,
     Coordinates,
     CropParameters,
-    FetchedTile,
     ImageStack,
-    TileFetcher,
+    Layout,
     to_float32,
     trace,
 )
-from starfish_fetch.testing.strategies import datasets, group_bys
+from starfish_fetch.testing import strategies as sfst
+from synth._ome import OME_DTYPES
+from synth._tiffs import IMAGEJ_AXES, IMAGEJ_DTYPES
 
 
-class PlainFetcher(TileFetcher):
-    """The same tiles, of a fetcher that offers nothing optional."""
-
-    def __init__(self, fetcher):
-        self.fetcher = fetcher
-        self.asked = []
-
-    def get_tile(self, *labels):
-        self.asked.append(labels[1:])
-        return PlainTile(self.fetcher.get_tile(*labels))
-
-
-class PlainTile(FetchedTile):
-    def __init__(self, tile):
-        self.tile = tile
-
-    @property
-    def shape(self):
-        return self.tile.shape
-
-    @property
-    def coordinates(self):
-        return self.tile.coordinates
-
-    def tile_data(self):
-        return self.tile.tile_data()
+@st.composite
+def written(draw, kind):
+    """An image in files, of everything that synth.write takes and that this kind can have."""
+    form = draw(st.sampled_from(["tiff", "imagej"] + ["npy"] * (kind not in REMOTE)), label="form")
+    dtype = draw(sfst.dtypes() if form != "imagej" else st.sampled_from(IMAGEJ_DTYPES))
+    dtype, layout = np.dtype(dtype), draw(sfst.layouts())
+    if form != "tiff":
+        options = {"byteorder": draw(st.sampled_from("<>")), "format": form}
+    else:
+        options = draw(sfst.write_options())
+        cut = draw(st.sampled_from([None, "tiff_tile", "rows_per_strip"]), label="cut")
+        if cut is not None:
+            size = st.integers(1, 20) if cut == "rows_per_strip" else st.sampled_from([16, 32])
+            options[cut] = draw(size if cut == "rows_per_strip" else st.tuples(size, size))
+        if options["compression"] and not (dtype.kind in "ui" and dtype.itemsize == 8):
+            options["predictor"] = draw(st.booleans(), label="predictor")
+        if options["ome"] and dtype.name in OME_DTYPES:
+            options["linked"] = draw(st.booleans(), label="linked")
+    if form == "imagej":
+        layout = Layout(layout.template, [axis for axis in IMAGEJ_AXES if axis in layout.inner])
+    elif form == "npy":
+        layout = Layout(layout.template.removesuffix(".tiff") + ".npy", layout.inner)
+    values = st.integers(0, 112) if kind == "spacetx" else st.integers(-12, 112)
+    labels = sfst.labels(values=values)
+    names = ("rounds", "chs", "zplanes", "fovs")
+    specs = sfst.specs(dtypes=st.just(dtype), **dict.fromkeys(names, labels))
+    return draw(sfst.datasets(specs=specs, layouts=st.just(layout), options=st.just(options)))
 
 
 @st.composite
@@ -87,48 +92,81 @@ def oracle(dataset, extent, crop):
     return kept, np.array(tiles).reshape(*map(len, kept), *tiles[0].shape)
 
 
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    """A server of the folder that temporary folders are made in, on loopback."""
+    before, folder = tempfile.tempdir, tmp_path_factory.mktemp("served")
+    with serving(folder) as (url, state):
+        tempfile.tempdir = str(folder)
+        try:
+            yield url, state
+        finally:
+            tempfile.tempdir = before
+
+
 @given(st.data())
-def test_any_image_in_any_layout_in_any_order_is_loaded_as_it_was_meant(data):
-    dataset = data.draw(datasets(), label="dataset")
-    group_by = data.draw(group_bys(), label="group_by")
+def test_any_image_by_any_fetcher_in_any_order_is_loaded_as_it_was_meant(server, data):
+    kind = data.draw(st.sampled_from(KINDS), label="fetcher")
+    dataset = data.draw(written(kind), label="dataset")
+    group_by = data.draw(sfst.group_bys(), label="group_by")
     fov = data.draw(st.sampled_from(dataset.spec.fovs), label="fov")
     extent = dataset.extent(fov)
     crop = data.draw(crops(extent), label="crop")
     kept, expected = oracle(dataset, extent, crop)
     keep_dtype = data.draw(st.booleans(), label="keep dtype")
-    workers = data.draw(st.none() | st.integers(1, 3), label="workers")
-    with dataset.fetcher(fov) as fetcher, trace(dataset.root) as seen:
-        plain = PlainFetcher(fetcher)
-        stacks = [
-            ImageStack.from_tilefetcher(
-                one,
-                **vars(extent),
-                group_by=group_by,
-                crop_parameters=CropParameters(**crop),
-                dtype=None if keep_dtype else np.float32,
-                workers=workers,
-            )
-            for one in (fetcher, plain)
-        ]
-        for stack in stacks:
-            loaded = stack.to_numpy()
-            wanted = expected if keep_dtype else to_float32(expected)
-            assert loaded.dtype == wanted.dtype
-            assert loaded.tobytes() == wanted.tobytes()
-            assert [stack.axis_labels(axis) for axis in "rcz"] == kept
-    assert plain.asked == list(expected_order(*kept, group_by or ()))
-    needed = {dataset.layout.path(fov, *key) for key in itertools.product(*kept)}
-    assert seen.by_source == {str(dataset.root / path): 1 for path in needed}
-    first, last = dataset.spec.coordinates(fov, kept[2][-1])[Coordinates.Z]
-    assert stacks[0].physical_coordinates().z[-1] == (last - first) / 2 + first
+    wanted = expected if keep_dtype else to_float32(expected)
+    out = np.empty_like(wanted) if data.draw(st.booleans(), label="into an array") else None
+    event(f"fetcher: {kind}")
+    event(f"format: {dataset.options.format}, {dataset.options.compression}")
+
+    def draw(values, label):
+        return data.draw(st.sampled_from(values), label=label)
+
+    url, state = server
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        trace(dataset.root) as seen,
+        fetcher_of(kind, dataset, fov, folder, f"{url}/{dataset.root.name}", draw) as fetched,
+    ):
+        fetcher, asked = fetched
+        before = dict(seen.by_source)
+        stack = ImageStack.from_tilefetcher(
+            fetcher,
+            **vars(extent),
+            group_by=group_by,
+            crop_parameters=CropParameters(**crop),
+            dtype=None if keep_dtype else np.float32,
+            workers=data.draw(st.none() | st.integers(1, 3), label="workers"),
+            out=out,
+        )
+        loaded = stack.to_numpy()
+        state.contents.clear()
+    assert loaded.dtype == wanted.dtype
+    assert loaded.shape == wanted.shape
+    assert loaded.tobytes() == wanted.tobytes()
+    assert out is None or loaded is out
+    assert [stack.axis_labels(axis) for axis in "rcz"] == kept
+    if asked is not None:
+        assert asked == list(expected_order(*kept, group_by or ()))
+    if kind == "own":
+        needed = {dataset.layout.path(fov, *key) for key in itertools.product(*kept)}
+        assert before == {}
+        assert seen.by_source == {str(dataset.root / path): 1 for path in needed}
+    lie = stack.physical_coordinates()
+    at = dataset.spec.coordinates(fov, kept[2][-1])
+    first, last = at[Coordinates.Z]
+    assert lie.z[-1] == (last - first) / 2 + first
+    for name, axis, values in (("x", Axes.X, lie.x), ("y", Axes.Y, lie.y)):
+        whole = np.linspace(*at[Coordinates(f"{name}c")], extent.tile_shape[axis])
+        one = crop[f"{name}_slice"]
+        part = slice(one, one + 1) if isinstance(one, int) else one or slice(None)
+        assert values.tobytes() == whole[part].tobytes()
 
 
 @pytest.mark.parametrize("content", ["random", "index"])
 def test_what_was_written_is_what_tifffile_reads(tmp_path, content):
     """The writer and the reader are ours; a third program agrees with both."""
     import tifffile
-
-    from starfish_fetch import Layout
 
     spec = synth.Spec([4, 1], 3, [-1, 0], (24, 17), content=content)
     dataset = synth.write(spec, Layout.per_round(), tmp_path)
@@ -142,8 +180,6 @@ def test_what_was_written_is_what_tifffile_reads(tmp_path, content):
 
 
 def test_decode_names_every_tile_of_a_loaded_stack(tmp_path):
-    from starfish_fetch import Layout
-
     spec = synth.Spec([4, 1], 3, [-1, 0], (40, 31), content="index")
     dataset = synth.write(spec, Layout.per_tile(), tmp_path)
     with dataset.fetcher() as fetcher:
