@@ -80,11 +80,11 @@ class Layout:
         except ValueError as error:
             raise ValueError(f"layout {self.template!r} is not a template: {error}") from error
         for _, field, specification, conversion in parts:
-            if field is None:
+            if field is None or specification is None:
                 continue
-            if "/" in (specification or ""):
+            if "/" in specification:
                 raise ValueError(f"layout {self.template!r}: a field cannot be padded with '/'")
-            sizes = (run.lstrip("0") for run in re.findall(r"\d+", specification or ""))
+            sizes = (run.lstrip("0") for run in re.findall(r"\d+", specification))
             if any(len(size) > 3 or int(size or 0) > _WIDEST for size in sizes):
                 raise ValueError(
                     f"layout {self.template!r}: a field is at most {_WIDEST} characters wide"
@@ -99,14 +99,14 @@ class Layout:
                     f"layout {self.template!r} has the unknown field {field!r}; "
                     f"allowed are {', '.join(_FIELDS)}, each with a format like :03d"
                 )
-            kind = (specification or "")[-1:]
+            kind = specification[-1:]
             if (kind.isalpha() or kind == "%") and kind not in _TYPES:
                 raise ValueError(
                     f"layout {self.template!r} formats the field {field!r} as {kind!r}; labels are "
                     f"whole numbers, for which allowed are {', '.join(_TYPES)}"
                 )
             try:
-                format(0, specification or "")
+                format(0, specification)
             except ValueError as error:
                 raise ValueError(
                     f"layout {self.template!r}: {error} for the field {field!r}"

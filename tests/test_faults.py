@@ -139,7 +139,7 @@ def test_a_missing_file_cannot_be_read_in_any_way(path, read):
     with missing(path) as fault:
         with pytest.raises(FileNotFoundError) as raised:
             read(path)
-        assert os.fsdecode(raised.value.filename) == str(path)
+        assert str(path) in str(raised.value)  # imageio before 2.38 sets no filename
         assert fault.met
         assert read(path.with_name("fov0_r0_c0.tiff"))
     assert read(path) == whole

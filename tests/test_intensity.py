@@ -47,6 +47,19 @@ def test_many_values_of_wide_integers_equal_skimage(dtype):
     np.testing.assert_array_equal(to_float32(pixels), img_as_float32(pixels))
 
 
+@pytest.mark.parametrize(("dtype", "bits"), [("u8", 64), ("i8", 63)])
+def test_a_wide_integer_is_rounded_as_often_as_in_skimage(dtype, bits):
+    # Just above the middle between two float32, and in float64 right on it.
+    pixels = np.array([[2 ** (bits - 1) + 2 ** (bits - 25) + 1]], dtype)
+    np.testing.assert_array_equal(to_float32(pixels), img_as_float32(pixels))
+    assert to_float32(pixels)[0, 0] == 0.5  # rounded once, it were the float32 after
+
+
+@pytest.mark.parametrize("dtype", ["f2", "f4", "f8"])
+def test_zero_and_one_are_within_the_range(dtype):
+    assert intensity_range(np.array([[0, 1], [-0.0, 1]], dtype)) is None
+
+
 def test_the_float_after_one_is_out_of_range():
     pixels = np.array([[0, np.nextafter(np.float32(1), np.float32(2))]], np.float32)
     assert intensity_range(pixels) == (0, pixels.max(), False)
@@ -68,7 +81,8 @@ def test_writes_into_a_strided_out():
 
 @pytest.mark.parametrize("dtype", ["c8", "O", "U3", "M8[s]", np.longdouble])
 def test_refuses_what_has_no_intensity(dtype):
-    with pytest.raises(TypeError, match="have no intensity"):
+    message = "no intensity; expected bool, an integer, or a float of 16, 32 or 64 bits$"
+    with pytest.raises(TypeError, match=message):
         to_float32(np.zeros((2, 2), dtype))
 
 

@@ -2,6 +2,7 @@
 
 import copy
 import errno
+import inspect
 import json
 import os
 import pickle
@@ -507,6 +508,8 @@ def test_what_others_write_is_read(tmp_path, axes, fmt):
     from ome_zarr.format import format_from_version
     from ome_zarr.writer import write_image
 
+    if "scale" not in inspect.signature(write_image).parameters:
+        pytest.skip("this ome-zarr is not told the size of a pixel")
     shape = dict(zip("tczyx", (2, 3, 4, 9, 7), strict=True))
     array = image(tuple(shape[axis] for axis in axes))
     sizes = {"t": 1.0, "c": 1.0, "z": 0.5, "y": 0.25, "x": 0.125}

@@ -40,6 +40,41 @@ def test_presets_are_what_they_are_called():
         assert len(files) == 60 // layout.pages(extent)
 
 
+@pytest.mark.parametrize(
+    ("preset", "stem", "inner"),
+    [
+        (Layout.per_round, "fov{fov}_r{r}", "cz"),
+        (Layout.per_ch, "fov{fov}_c{c}", "rz"),
+        (Layout.per_zplane, "fov{fov}_z{z}", "rc"),
+        (Layout.per_round_ch, "fov{fov}_r{r}_c{c}", "z"),
+        (Layout.per_tile, "fov{fov}_r{r}_c{c}_z{z}", ""),
+        (Layout.single_file, "fov{fov}", "rcz"),
+    ],
+)
+def test_presets_name_their_files(preset, stem, inner):
+    assert preset() == Layout(stem + ".tiff", inner=inner)
+    assert preset(".ome.tif") == Layout(stem + ".ome.tif", inner=inner)
+
+
+def test_inner_axes_are_axes_however_they_are_given():
+    layout = Layout("r{r}.tiff", inner="cz")
+    assert layout.inner == (Axes.CH, Axes.ZPLANE)
+    assert all(isinstance(axis, Axes) for axis in layout.inner)
+
+
+def test_braces_that_are_doubled_are_text():
+    layout = Layout("{{a}}_{r}_{c}.tiff", inner="z")
+    assert layout.fields == {"r", "c"}
+    assert layout.path(0, 1, 2, 3) == "{a}_1_2.tiff"
+
+
+@pytest.mark.parametrize(
+    ("format", "shown"), [("0004d", "0007"), ("0d", "7"), ("0255d", "0" * 254 + "7")]
+)
+def test_a_field_may_be_as_wide_as_a_file_name(format, shown):
+    assert Layout(f"{{r:{format}}}/{{c}}", inner="z").path(0, 7, 2, 0) == f"{shown}/2"
+
+
 def test_inner_order_is_the_order_of_pages():
     extent = Extent({"y": 2, "x": 2}, 0, [0], [0, 1], [0, 1, 2])
     (_, _, tiles), *rest = Layout("a{r}.tif", inner=("z", Axes.CH)).files(extent)
@@ -50,7 +85,7 @@ def test_inner_order_is_the_order_of_pages():
 @pytest.mark.parametrize(
     ("template", "inner", "message"),
     [
-        ("r{r}.tiff", "z", r"leaves out 'c': name it once"),
+        ("r{r}.tiff", "z", r"'r{r}.tiff' with inner \('z',\) leaves out 'c': name it once"),
         ("r{r}_z{z}.tiff", "cz", r"has in the path and in the file 'z'"),
         ("r{r}_c{c}_t{t}.tiff", "z", "unknown field 't'; allowed are fov, r, c, z"),
         ("r{r!r}_c{c}.tiff", "z", "converts the field 'r' by '!r', which is not allowed"),
@@ -66,6 +101,7 @@ def test_inner_order_is_the_order_of_pages():
         ("r{r.__class__}_c{c}.tiff", "z", "unknown field 'r.__class__'"),
         ("r{r[0]}_c{c}.tiff", "z", r"unknown field 'r\[0\]'"),
         ("r{r:{c}}_c{c}.tiff", "z", "Invalid format specifier"),
+        ("r{r:256d}_c{c}.tiff", "z", "a field is at most 255 characters wide"),
         ("r{r:0999999999d}_c{c}.tiff", "z", "a field is at most 255 characters wide"),
         ("r{r:.999999999f}_c{c}.tiff", "z", "a field is at most 255 characters wide"),
         ("r{r:٩٩٩٩d}_c{c}.tiff", "z", "a field is at most 255 characters wide"),

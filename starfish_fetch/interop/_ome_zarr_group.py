@@ -179,9 +179,10 @@ class Group:
         self._arrays = []
         for level in range(self._shape.levels):
             if str(level) in group:
-                # What is read back from a file does not know this.
-                array = group[str(level)].with_config({"write_empty_chunks": True})
-                self._arrays.append(array)
+                # What is read back from a file does not know this, and takes it from here alone
+                # before zarr 3.1.6.
+                with load_zarr().config.set({"array.write_empty_chunks": True}):
+                    self._arrays.append(group[str(level)])
                 continue
             array = group.create_array(
                 str(level),
