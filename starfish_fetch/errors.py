@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+from os import PathLike, fspath
 
 __all__ = [
     "DataFormatWarning",
@@ -10,6 +13,7 @@ __all__ = [
     "OutsideTileError",
     "SourceError",
     "how_to_go_on",
+    "naming",
     "note_tile",
     "require",
 ]
@@ -51,6 +55,25 @@ def note_tile(
         note += f" from {source!r}"
     if note not in getattr(error, "__notes__", ()):
         error.add_note(note)
+
+
+@contextmanager
+def naming(path: str | PathLike[str]) -> Iterator[None]:
+    """Within it, an OSError that names no file names this one: reads and writes name none.
+
+    Examples
+    --------
+    >>> with naming("r1.tiff"):
+    ...     raise OSError(errno.EIO, "Input/output error")
+    Traceback (most recent call last):
+    OSError: [Errno 5] Input/output error: 'r1.tiff'
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            error.filename = fspath(path)
+        raise
 
 
 _REMEDIES = {

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from queue import SimpleQueue
 from typing import Any
 
 from numpy.typing import NDArray
+
+from starfish_fetch.threads import Worker
 
 __all__ = ["Helper"]
 
@@ -27,14 +28,15 @@ class Helper:
     def __init__(self) -> None:
         self._work: SimpleQueue[tuple[Convert, NDArray[Any], NDArray[Any]] | None] = SimpleQueue()
         self._done: SimpleQueue[Exception | None] = SimpleQueue()
-        self._thread: threading.Thread | None = None
+        self._worker: Worker | None = None
 
     def halving(self, convert: Convert) -> Convert:
-        """Return a conversion that does the same on two threads."""
-        if self._thread is None:
-            thread = threading.Thread(target=self._run, name="starfish_fetch-helper")
-            thread.start()
-            self._thread = thread
+        """Return a conversion that does the same on two threads, if the system gives another."""
+        if self._worker is None:
+            self._worker = Worker(self._run, "starfish_fetch-helper")
+            if not self._worker.start():
+                self._worker = None
+                return convert
 
         def convert_halves(pixels: NDArray[Any], out: NDArray[Any]) -> None:
             if len(out) < 2:
@@ -62,10 +64,10 @@ class Helper:
 
     def close(self) -> None:
         """End the thread."""
-        if self._thread is not None:
+        if self._worker is not None:
             self._work.put(None)
-            self._thread.join()
-            self._thread = None
+            self._worker.join()
+            self._worker = None
 
 
 def _half(out: NDArray[Any]) -> int:

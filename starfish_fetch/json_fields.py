@@ -12,7 +12,7 @@ __all__ = ["JsonFields", "parse_json", "read_json"]
 Value = TypeVar("Value")
 
 
-def read_json(text: str | bytes) -> Any:
+def read_json(text: str | bytes | bytearray) -> Any:
     """Parse JSON as its standard has it: no NaN, and no name twice in an object.
 
     Parameters

@@ -293,11 +293,16 @@ class Loader:
         finally:
             if helper is not None:
                 helper.close()
-        for error in errors:
-            if not isinstance(error, WiderDtypeError):
-                raise error
-        if errors:
-            raise WiderDtypeError.of_all(errors)
+        others = [error for error in errors if not isinstance(error, WiderDtypeError)]
+        try:
+            if others:
+                raise others.pop(0)
+            if errors:
+                raise WiderDtypeError.of_all(errors)
+        finally:
+            # An error that its own frames hold would keep their files open until a collection.
+            others.clear()
+            errors.clear()
 
     def _load(self, batch: Positions, run: _Run) -> None:
         """Load some tiles, one after another."""
@@ -338,7 +343,8 @@ class Loader:
                 if reader is None:
                     data = tile.tile_data() if whole_tile else self._region(tile)
             except Exception as error:
-                self._failed(error, labels, fill)
+                if not self._passed_over(error, labels, fill):
+                    raise
                 continue
             try:
                 if reader is not None:
@@ -367,7 +373,8 @@ class Loader:
             try:
                 placer.read(reader, position)
             except Exception as error:
-                self._failed(error, labels, fill)
+                if not self._passed_over(error, labels, fill):
+                    raise
             else:
                 placer.written(position, labels)
         if advance is not None:
@@ -377,11 +384,11 @@ class Loader:
         # Of the very class that has it: one derived from it may have overridden tile_data alone.
         return tile_class.__dict__.get("row_reader") if self._whole_rows else None
 
-    def _failed(self, error: Exception, labels: Labels, fill: bool) -> None:
-        """Raise what a fetcher raised, or keep it if its tile is to be filled."""
+    def _passed_over(self, error: Exception, labels: Labels, fill: bool) -> bool:
+        """Keep what a fetcher raised if its tile is to be filled; return whether it is."""
         self._annotate(error, labels)
         if not fill:
-            raise error
+            return False
         with self._lock:
             # Tracebacks keep alive what their frames hold: pixels, open files.
             cause: BaseException | None = error
@@ -389,6 +396,7 @@ class Loader:
                 cause.__traceback__ = None
                 cause = cause.__cause__ or cause.__context__
             self.failures[TileKey(*labels)] = error
+        return True
 
     def _region(self, tile: Any) -> Any:
         rows, columns = self.window

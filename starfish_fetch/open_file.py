@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from starfish_fetch.errors import SourceError
 
-__all__ = ["OpenFile", "Readable", "read_into"]
+__all__ = ["OpenFile", "Readable", "read_into", "read_whole"]
 
 
 class Readable(Protocol):
@@ -27,20 +27,26 @@ class Readable(Protocol):
 class OpenFile:
     """A file descriptor, closed when nobody reads from it any more."""
 
-    __slots__ = ("descriptor",)
+    __slots__ = ("_file", "descriptor")
 
     def __init__(self, path: str) -> None:
-        flags = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
-        # A pipe would keep its reader waiting for ever; of files and folders this changes nothing.
-        self.descriptor = os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
-        mode = os.fstat(self.descriptor).st_mode
+        # A pipe would keep its reader waiting for ever.
+        mode = os.stat(path).st_mode
         if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
             raise OSError(errno.EINVAL, "it is a pipe or a device, and should be a file", path)
+        # Not by os.open: an interrupt right after it loses the number, and nobody closes the file.
+        self._file = open(path, "rb", buffering=0)  # noqa: SIM115
+        self.descriptor = self._file.fileno()
 
     def identity(self) -> tuple[int, int, int]:
         """Return what changes when the file does; its size in bytes is the second."""
         status = os.fstat(self.descriptor)
         return status.st_ino, status.st_size, status.st_mtime_ns
+
+    def is_still(self, identity: tuple[int, int, int]) -> bool:
+        """Return whether the file is as it was when it had this identity."""
+        status = os.fstat(self.descriptor)
+        return status.st_mtime_ns == identity[2] and status.st_size == identity[1]
 
     def read_into(self, target: memoryview, offset: int) -> int:
         """Fill memory from a place as far as one read does, and return how far; 0 at the end."""
@@ -49,7 +55,10 @@ class OpenFile:
     def read_at(self, offset: int, size: int) -> bytes:
         """Return bytes from a place, fewer at the end of the file."""
         buffer = bytearray(size)
-        return bytes(buffer[: self.read_into(memoryview(buffer), offset)])
+        view, done = memoryview(buffer), 0
+        while done < size and (count := self.read_into(view[done:], offset + done)):
+            done += count
+        return bytes(view[:done])
 
     def stream(self) -> BinaryIO:
         """Return the file as one with a position, to be closed by the caller."""
@@ -60,8 +69,8 @@ class OpenFile:
         return self
 
     def __del__(self) -> None:
-        if hasattr(self, "descriptor"):
-            os.close(self.descriptor)
+        if hasattr(self, "_file"):
+            self._file.close()
 
 
 def read_into(file: Readable, target: NDArray[Any], offset: int, path: str) -> None:
@@ -82,6 +91,23 @@ def read_into(file: Readable, target: NDArray[Any], offset: int, path: str) -> N
                 f"{done} are there"
             )
         done += count
+
+
+def read_whole(file: Any, size: int) -> bytearray:
+    """Read so many bytes from an unbuffered file, which may give few at a time; fewer at its end.
+
+    Examples
+    --------
+    >>> import io
+    >>> read_whole(io.BytesIO(b"abc"), 2), read_whole(io.BytesIO(b"abc"), 4)
+    (bytearray(b'ab'), bytearray(b'abc'))
+    """
+    data = bytearray(size)
+    done = 0
+    while done < size and (count := file.readinto(memoryview(data)[done:])):
+        done += count
+    del data[done:]
+    return data
 
 
 def _preadv(descriptor: int, target: memoryview, offset: int) -> int:

@@ -43,6 +43,10 @@ class RemoteFile(OpenFile):
         """Return a hash of its version, and its size."""
         return self._identity, self._size, 0
 
+    def is_still(self, identity: tuple[int, int, int]) -> bool:
+        """Return True: of another version, the server refuses ranges."""
+        return True
+
     def read_into(self, target: memoryview, offset: int) -> int:
         """Fill memory by one request, unless it is known from the header."""
         start, stop = offset, min(offset + len(target), self._size)

@@ -7,14 +7,14 @@ import os
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from starfish_fetch.errors import SourceError
+from starfish_fetch.errors import SourceError, naming
 from starfish_fetch.open_file import OpenFile, read_into
 from starfish_fetch.tiff_pages import Found, PageReader, Parts, Plane
 from starfish_fetch.tiff_parts import decode_part
@@ -37,26 +37,28 @@ class Header:
 class _Rows:
     """Reads rows of one plane from their place in the file."""
 
-    __slots__ = ("_file", "_offset", "_path", "_row_bytes", "dtype")
+    __slots__ = ("_file", "_identity", "_offset", "_path", "_row_bytes", "dtype")
 
     def __init__(
         self,
         file: OpenFile,
         path: str,
-        dtype: np.dtype[Any],
+        header: Header,
         offset: int,
         columns: int,
         first_row: int,
     ) -> None:
         self._file = file
         self._path = path
-        self.dtype = dtype
-        self._row_bytes = columns * dtype.itemsize
+        self._identity = header.identity
+        self.dtype = header.dtype
+        self._row_bytes = columns * header.dtype.itemsize
         self._offset = offset + first_row * self._row_bytes
 
     def read(self, row: int, out: NDArray[Any]) -> None:
         offset = self._offset + row * self._row_bytes
         read_into(self._file, out, offset, self._path)
+        _check_unchanged(self._file, self._identity, self._path)
 
 
 class TiffFiles:
@@ -123,9 +125,11 @@ class TiffFiles:
         file, header = self._file(path)
         plane = header.planes[page]
         if isinstance(plane, Parts):
-            return self._decode(file, header, plane, path, rows)
+            decoded = self._decode(file, header, plane, path, rows)
+            _check_unchanged(file, header.identity, path)
+            return decoded
         pixels = np.empty((rows.stop - rows.start, self._shape[1]), header.dtype)
-        _Rows(file, path, header.dtype, plane, self._shape[1], rows.start).read(0, pixels)
+        _Rows(file, path, header, plane, self._shape[1], rows.start).read(0, pixels)
         return pixels
 
     def row_reader(self, path: str, page: int, rows: slice) -> _Rows | None:
@@ -140,7 +144,7 @@ class TiffFiles:
         plane = header.planes[page]
         if isinstance(plane, Parts):
             return None
-        return _Rows(file, path, header.dtype, plane, self._shape[1], rows.start)
+        return _Rows(file, path, header, plane, self._shape[1], rows.start)
 
     def _decode(
         self, file: OpenFile, header: Header, plane: Parts, path: str, rows: slice
@@ -190,13 +194,20 @@ class TiffFiles:
 
     def _kept(self, path: str) -> tuple[OpenFile, Header] | None:
         known = self._open.get(path)
-        if known is not None:
-            self._open.move_to_end(path)
-        return known
+        if known is None:
+            return None
+        file, header = known
+        with suppress(OSError):  # a server may no longer know the file that was opened
+            if file.is_still(header.identity):
+                self._open.move_to_end(path)
+                return known
+        del self._open[path]
+        return None
 
     def _fresh(self, path: str) -> tuple[OpenFile, Header]:
         file = self._open_file(path)
-        identity = file.identity()
+        with naming(path):
+            identity = file.identity()
         header = self._headers.get(path)
         if header is None or header.identity != identity:
             header = self._parse(file, path, identity)
@@ -270,3 +281,14 @@ class TiffFiles:
             raise SourceError(f"{path} holds pixels of a type that no dtype describes")
         if self._dtype is not None and page.dtype != self._dtype.newbyteorder("="):
             raise SourceError(f"{path} holds {page.dtype}; expected {self._dtype.name}")
+
+
+def _check_unchanged(file: OpenFile, identity: tuple[int, int, int], path: str) -> None:
+    """Raise SourceError if a file is no longer the one whose header was parsed."""
+    try:
+        unchanged = file.is_still(identity)
+    except OSError as error:
+        error.filename = path
+        raise
+    if not unchanged:
+        raise SourceError(f"{path} was changed while it was read: load again when it is finished")

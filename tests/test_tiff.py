@@ -767,10 +767,10 @@ def test_missing_files_are_filled_and_listed(tmp_path):
 def test_unreadable_file_names_itself(tmp_path, monkeypatch):
     write_rounds(tmp_path, image(SHAPE))
 
-    def denied(path, flags):
+    def denied(path, *args, **options):
         raise PermissionError(13, "Permission denied", path)
 
-    monkeypatch.setattr(starfish_fetch.tiff_file.os, "open", denied)
+    monkeypatch.setattr(starfish_fetch.open_file, "open", denied, raising=False)
     with (
         TiffTileFetcher(tmp_path, PER_ROUND, extent_of()) as fetcher,
         pytest.raises(PermissionError, match=r"Permission denied: '.*r0\.tif'"),

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from starfish_fetch.axes import TileKey
-from starfish_fetch.errors import how_to_go_on
+from starfish_fetch.errors import how_to_go_on, naming
 from starfish_fetch.json_fields import read_json
 
 __all__ = ["Folder", "Format", "Note", "TileName", "resumable"]
@@ -118,30 +118,41 @@ class Folder:
                 "replace it, or choose another folder",
                 str(root),
             )
-        for path in root.rglob("*"):
-            name = path.relative_to(root).as_posix()
+        stranger = self._stranger(root)
+        if stranger is not None:
+            raise FileExistsError(
+                errno.EEXIST,
+                "it is of no conversion, and would be deleted with the folder; move it away",
+                str(stranger),
+            )
+
+    def _stranger(self, folder: Path) -> Path | None:
+        """Return something below a folder that no conversion of this format writes."""
+        for path in folder.rglob("*"):
+            name = path.relative_to(folder).as_posix()
             own = path.is_dir() or name == JOURNAL_NAME or self.format.owns(name)
             if path.is_symlink() or not own:
-                raise FileExistsError(
-                    errno.EEXIST,
-                    "it is of no conversion, and would be deleted with the folder; move it away",
-                    str(path),
-                )
+                return path
+        return None
 
     def __enter__(self) -> Folder:
         self.partial.mkdir(parents=True, exist_ok=True)
         path = self.partial / JOURNAL_NAME
-        if not path.exists() and any(self.partial.iterdir()):
+        # Without a journal there may be what another thread wrote while an interrupt cleaned up.
+        self._delete_unfinished()
+        if not path.exists() and self._stranger(self.partial) is not None:
             raise FileExistsError(
                 errno.EEXIST,
                 "it is of no conversion, and has the name of an unfinished one; move it away",
                 str(self.partial),
             )
-        self._journal = path.open("a+b")
+        # Unbuffered: what could not be written is not to follow what could.
+        self._journal = path.open("a+b", buffering=0)
         try:
             _lock(self._journal, self.root)
             self._journal.seek(0)
-            self._read(self._journal.read(), path)
+            with naming(path):
+                self._read(self._journal.readall(), path)
         except BaseException:
             self._journal.close()
             raise
@@ -175,8 +186,10 @@ class Folder:
             )
 
     def _append(self, entry: Any) -> None:
-        self._journal.write(json.dumps(entry).encode() + b"\n")
-        self._journal.flush()
+        line = memoryview(json.dumps(entry).encode() + b"\n")
+        with naming(self._journal.name):
+            while line:
+                line = line[self._journal.write(line) :]
 
     def note(self, name: TileName, note: Note) -> None:
         """Add a tile whose files are written."""
@@ -199,8 +212,7 @@ class Folder:
         """Give the folder its name, and delete what had it."""
         self._journal.close()
         self._tidy()
-        for path in [*self.partial.rglob("*.partial")]:  # what a killed call of zarr was writing
-            path.unlink()
+        self._delete_unfinished()
         if self.root.is_dir() and not any(self.root.iterdir()):
             self.root.rmdir()
         if self.root.exists():
@@ -208,11 +220,17 @@ class Folder:
         os.replace(self.partial, self.root)
         self._tidy()
 
+    def _delete_unfinished(self) -> None:
+        """Delete what a killed call of zarr was writing."""
+        for path in [*self.partial.rglob("*.partial")]:
+            path.unlink(missing_ok=True)
+
     def _tidy(self) -> None:
         """Delete what a call that ended while it gave the folder its name has left."""
         with suppress(OSError):
             (self.root / JOURNAL_NAME).unlink()
-        if self.format.request(self._replaced) is not None:
+        # It may be half deleted; what it had before it got this name was a conversion's.
+        if self._replaced.is_dir() and self._stranger(self._replaced) is None:
             shutil.rmtree(self._replaced)
 
     def __exit__(self, *error: object) -> None:

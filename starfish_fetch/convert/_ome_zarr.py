@@ -172,7 +172,7 @@ def _check_sizes(extent: Extent, levels: int, chunk: int) -> None:
 def _request(root: Path) -> Any:
     try:
         return attributes_of(root)[KEY]["request"]
-    except (OSError, ValueError, TypeError, KeyError):
+    except (FileNotFoundError, NotADirectoryError, ValueError, TypeError, KeyError):
         return None
 
 

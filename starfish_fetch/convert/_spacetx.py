@@ -17,6 +17,7 @@ from starfish_fetch.convert._folder import Folder, Format, Note, TileName
 from starfish_fetch.convert._images import Image, Tile, described, extents_from
 from starfish_fetch.convert._result import Conversion
 from starfish_fetch.convert._run import Job
+from starfish_fetch.errors import naming
 from starfish_fetch.interop._spacetx_tiles import ENDINGS, encode
 from starfish_fetch.json_fields import read_json
 from starfish_fetch.plan import parse_group_by
@@ -193,9 +194,10 @@ def _codebook_text(codebook: str | os.PathLike[str] | None) -> bytes:
 
 def _request(root: Path) -> Any:
     try:
-        record = read_json((root / _RECORD).read_bytes())
+        with naming(root / _RECORD):
+            record = read_json((root / _RECORD).read_bytes())
         return record["request"] if record["format"] == SPACETX.name else None
-    except (OSError, ValueError, TypeError, KeyError):
+    except (FileNotFoundError, NotADirectoryError, ValueError, TypeError, KeyError):
         return None
 
 
@@ -226,7 +228,7 @@ class _SpaceTxWriter:
     def write(self, folder: Path, image: str, tile: Tile) -> Note:
         data = encode(tile.pixels, self._tile_format)
         name = self._tile_name(image, tile.fov, tile.key)
-        (folder / name).write_bytes(data)
+        _write(folder / name, data)
         digest = hashlib.sha256(data).hexdigest()
         return Note(digest, {name: len(data)}, tile.coordinates, tile.extras)
 
@@ -243,7 +245,7 @@ class _SpaceTxWriter:
                 _dump(folder / documents[name], self._fov(image, extent, notes))
             manifest = {"version": "0.1.0", "contents": documents, "extras": None}
             _dump(folder / f"{image}.json", manifest)
-        (folder / "codebook.json").write_bytes(self._codebook)
+        _write(folder / "codebook.json", self._codebook)
         _dump(folder / _RECORD, {"format": SPACETX.name, "request": self._request})
         experiment = {
             "version": "5.0.0",
@@ -289,4 +291,9 @@ class _SpaceTxWriter:
 
 
 def _dump(path: Path, document: Mapping[str, Any]) -> None:
-    path.write_text(json.dumps(document, indent=4, sort_keys=True) + "\n", encoding="utf-8")
+    _write(path, json.dumps(document, indent=4, sort_keys=True).encode() + b"\n")
+
+
+def _write(path: Path, data: bytes) -> None:
+    with naming(path):
+        path.write_bytes(data)

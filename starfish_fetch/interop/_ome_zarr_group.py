@@ -7,9 +7,11 @@ so that they can be filled a tile at a time.
 
 from __future__ import annotations
 
+import errno
 import os
 import warnings
 from dataclasses import dataclass
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from starfish_fetch.axes import Extent, tile_shape_of
-from starfish_fetch.errors import require
+from starfish_fetch.errors import SourceError, naming, require
 from starfish_fetch.json_fields import read_json
 
 __all__ = [
@@ -30,12 +32,14 @@ __all__ = [
     "load_writer",
     "load_zarr",
     "read_document",
+    "store_of",
 ]
 
 KEY = "starfish_fetch"
 """The attribute that is ours."""
 _AXES = ({"name": "t", "type": "time"}, {"name": "c", "type": "channel"})
 _LARGEST_DOCUMENT = 1 << 30
+_METADATA = {"zarr.json", ".zarray", ".zattrs", ".zgroup", ".zmetadata"}
 
 
 def load_zarr() -> Any:
@@ -50,6 +54,42 @@ def load_zarr() -> Any:
         return import_module("zarr")
     except ImportError:
         raise require("zarr", "zarr", "OME-Zarr") from None
+
+
+def store_of(path: Path, *, whole: bool) -> Any:
+    """Return a folder as what zarr reads from.
+
+    Parameters
+    ----------
+    path : Path
+        The folder of an array.
+    whole : bool
+        Whether it has every chunk. zarr takes one that is not there, or empty, for one of nothing
+        but the fill value; so such a chunk is an error.
+    """
+    return _store_class()(path, whole=whole)
+
+
+@cache
+def _store_class() -> Any:
+    class Store(import_module("zarr.storage").LocalStore):  # type: ignore[misc]
+        def __init__(self, root: Path, *, whole: bool) -> None:
+            super().__init__(root, read_only=True)
+            self._whole = whole
+
+        async def get(self, key: str, *arguments: Any, **options: Any) -> Any:
+            path = self.root / key
+            with naming(path):
+                found = await super().get(key, *arguments, **options)
+            if not self._whole or path.name in _METADATA or (found is not None and len(found)):
+                return found
+            if found is not None:
+                raise SourceError(f"{path} is empty: copy it again")
+            error = FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
+            error.add_note("a chunk of the image is not there: copy it again")
+            raise error
+
+    return Store
 
 
 def load_writer() -> Any:
@@ -78,14 +118,14 @@ def read_document(path: Path) -> Any:
     ValueError
         If it is no JSON.
     """
-    with path.open("rb") as file:
-        try:
+    try:
+        with naming(path), path.open("rb") as file:
             size = os.fstat(file.fileno()).st_size
             if size > _LARGEST_DOCUMENT:
                 raise ValueError(f"it has {size} bytes; a document has at most 1 GiB")  # noqa: TRY301
             return read_json(file.read(size))
-        except ValueError as error:
-            raise ValueError(f"{path}: {error}") from error
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
 
 
 def attributes_of(group: Path) -> dict[str, Any]:

@@ -13,7 +13,9 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from starfish_fetch.axes import Coordinates, CoordinateValue, Number, TileKey
+from starfish_fetch.errors import naming
 from starfish_fetch.json_fields import JsonFields, read_json
+from starfish_fetch.open_file import read_whole
 
 __all__ = ["Folder", "TileRecord", "fov_tiles", "image_fovs", "images_of"]
 
@@ -106,7 +108,7 @@ class Folder:
             self._checked.add(folder)
         if not stat.S_ISREG(mode):  # a pipe would keep its reader for ever
             raise ValueError(f"{path!r} is no plain file")
-        with open(path, "rb", buffering=0) as file:
+        with naming(path), open(path, "rb", buffering=0) as file:
             yield file
 
     def _check_real(self, path: str) -> None:
@@ -132,7 +134,7 @@ class Folder:
             size = os.fstat(file.fileno()).st_size
             if size > _LARGEST_DOCUMENT:
                 raise ValueError(f"{path}: {size} bytes; a document has at most 1 GiB")
-            text = file.read(size)  # for more, Python would take the memory before it looks
+            text = read_whole(file, size)
         try:
             fields = JsonFields(read_json(text))
             version = fields.text("version")

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from starfish_fetch.axes import Axes, Coordinates, CoordinateValue, Extent, TileKey
 from starfish_fetch.contract import FetchedTile, TileFetcher
 from starfish_fetch.errors import SourceError, note_tile
-from starfish_fetch.interop._ome_zarr_group import KEY, load_zarr
+from starfish_fetch.interop._ome_zarr_group import KEY, load_zarr, store_of
 from starfish_fetch.interop._ome_zarr_json import ImageRecord, collection_of, image_of
 
 __all__ = ["OmeZarrTileFetcher"]
@@ -185,21 +185,14 @@ class OmeZarrTileFetcher(TileFetcher):
         array = self._arrays.get(fov)
         if array is None:
             array = self._arrays[fov] = self._open(image)
-        if image.own:
-            # zarr takes a chunk that is not there, or empty, for one of nothing but the fill value.
-            for path in image.files(place, rows, columns):
-                try:
-                    size = os.stat(path).st_size
-                except FileNotFoundError as error:
-                    error.add_note("a chunk of the image is not there: copy it again")
-                    raise
-                if not size:
-                    raise SourceError(f"{path} is empty: copy it again")
         try:
             pixels = array[(*image.index(place), rows, columns)]
-        except OSError:
+        except (OSError, SourceError):
             raise
         except Exception as error:
+            if isinstance(error.__context__, KeyboardInterrupt):
+                # It came while zarr waited for its threads, whose lock then fails in its stead.
+                raise error.__context__ from None
             raise SourceError(
                 f"{image.source(place)} cannot be read: {type(error).__name__}: {error!s:.500}"
             ) from error
@@ -208,7 +201,7 @@ class OmeZarrTileFetcher(TileFetcher):
     def _open(self, image: ImageRecord) -> Any:
         path = image.array
         try:
-            return load_zarr().open_array(path, mode="r")
+            return load_zarr().open_array(store_of(path, whole=image.own), mode="r")
         except OSError:
             raise
         except Exception as error:

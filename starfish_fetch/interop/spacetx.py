@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import operator
 import os
+import stat
 from collections.abc import Mapping
 from typing import Any
 
@@ -22,6 +23,7 @@ from starfish_fetch.interop._spacetx_json import (
     images_of,
 )
 from starfish_fetch.interop._spacetx_tiles import decode
+from starfish_fetch.open_file import read_whole
 
 __all__ = ["SpaceTxTileFetcher"]
 
@@ -135,7 +137,7 @@ class SpaceTxTileFetcher(TileFetcher):
         allow_outside: bool = False,
     ) -> None:
         path = os.path.abspath(os.fspath(experiment))
-        if os.path.isdir(path):
+        if stat.S_ISDIR(os.stat(path).st_mode):
             path = os.path.join(path, "experiment.json")
         self.path = path
         self.image = image
@@ -212,12 +214,11 @@ class SpaceTxTileFetcher(TileFetcher):
                 most = min(most, 16 * record.shape[0] * record.shape[1] + _LARGEST_HEADER)
             if size > most:
                 raise SourceError(f"{path} has {size} bytes; its tile has at most {most}")
-            data = bytearray(size)
-            done = 0
-            while done < size and (count := file.readinto(memoryview(data)[done:])):
-                done += count
-        if done < size:
-            raise SourceError(f"{path} ends after {done} of {size} bytes: it was cut while read")
+            data = read_whole(file, size)
+        if len(data) < size:
+            raise SourceError(
+                f"{path} ends after {len(data)} of {size} bytes: it was cut while read"
+            )
         if self.verify:
             found = hashlib.sha256(data).hexdigest()
             if found != record.sha256:
