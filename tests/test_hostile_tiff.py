@@ -11,6 +11,7 @@ from bad_tiffs import PIXELS, bad_tiffs, make
 from fuzz._target import SPARE, hang_guard
 
 from starfish_fetch import Extent, Layout, SourceError, TiffTileFetcher
+from starfish_fetch.interop._spacetx_tiles import decode
 
 BAD = {bad.name: bad for bad in bad_tiffs()}
 
@@ -101,3 +102,18 @@ def test_a_pipe_is_refused_and_not_waited_for(tmp_path):
         pytest.raises(OSError, match=r"it is a pipe or a device.*bad\.tif"),
     ):
         fetcher.get_tile(0, 0, 0, 0).tile_data()
+
+
+@pytest.mark.parametrize(
+    "name", ["huge dimensions", "no columns", "strip at 0", "strip of no bytes", "no offsets"]
+)
+def test_a_bad_tile_of_an_experiment_is_refused(tmp_path, name):
+    """Which tifffile by itself gives as zeros."""
+    BAD[name].write(tmp_path / "bad.tif")
+    data = bytearray((tmp_path / "bad.tif").read_bytes())
+    tracemalloc.start()
+    with pytest.raises(ValueError, match=r"never written|the shape|not identified|empty"):
+        decode(data, "TIFF", PIXELS.shape)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < SPARE

@@ -30,15 +30,24 @@ def encode(pixels: NDArray[Any], tile_format: str) -> bytes:
     return stream.getvalue()
 
 
-def decode(data: bytearray, tile_format: str) -> NDArray[Any]:
+def decode(data: bytearray, tile_format: str, shape: tuple[int, int] | None = None) -> NDArray[Any]:
     """Return the pixels in a tile file, sharing its memory if it is a ``.npy`` file.
+
+    Parameters
+    ----------
+    data : bytearray
+        The file.
+    tile_format : str
+        "NUMPY" or "TIFF".
+    shape : (int, int), optional
+        Rows and columns that it should have. A TIFF of others is not decoded.
 
     Raises
     ------
     ValueError
         If it is no such file, or holds no single 2-D image of numbers.
     """
-    pixels = _from_npy(data) if tile_format == "NUMPY" else _from_tiff(data)
+    pixels = _from_npy(data) if tile_format == "NUMPY" else _from_tiff(data, shape)
     if pixels.ndim != 2 or pixels.dtype.kind not in "biuf":
         raise ValueError(
             f"it holds {pixels.dtype} of the shape {pixels.shape}; expected numbers, rows and "
@@ -75,13 +84,18 @@ def _header(head: bytes) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
     return np.lib.format.read_array_header_2_0(stream)
 
 
-def _from_tiff(data: bytearray) -> NDArray[Any]:
+def _from_tiff(data: bytearray, shape: tuple[int, int] | None) -> NDArray[Any]:
     import tifffile
 
     try:
         with tifffile.TiffFile(BytesIO(data)) as file:
-            pages = len(file.pages)
-            pixels: NDArray[Any] = file.pages[0].asarray()
+            pages, page = len(file.pages), file.pages.first
+            # Which tifffile would give as zeros, or take the memory for before it looks.
+            if not page.dataoffsets or 0 in page.dataoffsets or 0 in page.databytecounts:
+                raise ValueError("its pixels were never written")  # noqa: TRY301
+            if shape not in (None, page.shape):
+                raise ValueError(f"it holds the shape {page.shape}; expected {shape}")  # noqa: TRY301
+            pixels: NDArray[Any] = page.asarray()
     except Exception as error:  # of damaged files, tifffile and its codecs raise whatever they do
         raise ValueError(f"{type(error).__name__}: {error}") from error
     if pages != 1:

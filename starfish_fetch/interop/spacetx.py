@@ -228,7 +228,7 @@ class SpaceTxTileFetcher(TileFetcher):
                     "as it is"
                 )
         try:
-            pixels = decode(data, record.format)
+            pixels = decode(data, record.format, record.shape)
         except ValueError as error:
             raise SourceError(f"{path} is not the {record.format} of a tile: {error}") from error
         if record.shape not in (None, pixels.shape):
