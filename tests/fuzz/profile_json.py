@@ -52,6 +52,9 @@ class ProfileJson(Target):
     def check(self, found: LoadProfile) -> None:
         if LoadProfile.from_json(found.to_json()) != found:
             raise Finding("what is read and written is another profile")
+        for row in found.rows:
+            if row.group_by is not None and ",".join(row.group_by) != row.order:
+                raise Finding(f"{row.order!r} is no order")
 
     def mutate(self, data: bytes, chance: random.Random) -> bytes:
         return mutate_json(data, chance)
