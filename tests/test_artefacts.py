@@ -71,6 +71,7 @@ def build(clone, mtime, umask):
 
 @pytest.fixture(scope="module")
 def artefacts(tmp_path_factory):
+    pytest.importorskip("hatchling")
     if not (ROOT / ".git").exists():
         pytest.skip("git is asked which files are ours, and this is no clone")
     return build(tmp_path_factory.mktemp("clone"), 1_700_000_000, 0o022)

@@ -25,6 +25,9 @@ from starfish_fetch import (
     TileKey,
     to_float32,
 )
+from starfish_fetch.axes import Extent
+from starfish_fetch.crop import Window
+from starfish_fetch.load import Loader
 from starfish_fetch.testing.strategies import dtypes
 
 LABELS = ([5, 1], [0, 7, 3], [-2, 0, 4, 9])
@@ -945,3 +948,127 @@ def test_an_ordinary_load_warns_of_nothing():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         stack_of(fetcher_of()).load()
+
+
+# One load by itself, without a stack around it.
+
+
+def loader_of(fetcher, fov=0, **options):
+    rows, columns = fetcher.array.shape[3:]
+    extent = Extent({"y": rows, "x": columns}, fov, *fetcher.labels)
+    return Loader(fetcher, extent, Window(slice(0, rows), slice(0, columns)), **options)
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_progress_comes_in_batches_and_counts_every_tile_once(workers):
+    fetcher = ArrayFetcher(image((5, 5, 6, 2, 2)))
+    fetcher.thread_safe = workers > 1
+    steps = []
+    loader_of(fetcher, workers=workers).run(advance=steps.append)
+    assert sum(steps) == 150
+    if workers == 1:
+        assert steps == [64, 64, 22]
+
+
+@pytest.mark.parametrize("ask", [Loader.coordinates, lambda load: load.extras(TileKey(*LAST))])
+def test_an_error_while_a_tile_tells_of_itself_names_the_tile(ask):
+    class Broken(ArrayFetcher):
+        def get_tile(self, fov_id, *labels):
+            raise OSError(f"no field of view {fov_id}")
+
+        def source(self, fov_id, *labels):
+            return f"file of {fov_id}"
+
+    with pytest.raises(OSError, match="no field of view 9") as raised:
+        ask(loader_of(fetcher_of(Broken), fov=9))
+    (note,) = raised.value.__notes__
+    assert re.search(r"fov=9, round=\d, ch=\d, zplane=-?\d", note)
+    assert "file of 9" in note
+
+
+def test_the_plan_says_what_will_be_there():
+    fetcher = fetcher_of()
+    out = np.empty(fetcher.array.shape, np.uint16)
+    plan = loader_of(fetcher, fov=7, dtype=None, out=out).plan
+    assert plan.fov == 7
+    assert plan.dtype == np.uint16
+    assert loader_of(fetcher, dtype=None).plan.dtype is None
+    assert loader_of(fetcher).plan.dtype == np.float32
+
+
+def test_part_of_a_load_is_run_as_the_whole_would_be():
+    fetcher = fetcher_of()
+    whole = loader_of(fetcher, workers=3, dtype=None, group_by=(Axes.CH,))
+    part = whole.narrowed(whole.extent, Window(slice(0, 1), slice(0, 2)))
+    assert (part.fetcher, part.workers, part.dtype, part.group_by) == (
+        fetcher, 3, None, (Axes.CH,)
+    )  # fmt: skip
+    assert part.shape == (*fetcher.array.shape[:3], 1, 2)
+
+
+class Chained(ArrayFetcher):
+    """Raises an error that has another one as its cause, or as its context alone."""
+
+    def pixels_of(self, key):
+        try:
+            return {}[key] if key[2] == 9 else super().pixels_of(key)
+        except KeyError as error:
+            gone = OSError("gone")
+            if key == LAST:
+                gone.__cause__ = error
+            raise gone  # noqa: B904
+
+
+def test_what_is_filled_keeps_no_frame_alive():
+    load = loader_of(fetcher_of(Chained))
+    load = pickle.loads(pickle.dumps(load))
+    with pytest.warns(DataFormatWarning, match="tiles could not be had") as caught:
+        array = load.run(on_error="fill")
+    assert [warning.filename for warning in caught] == [__file__]
+    assert load.done
+    assert len(load.failures) == 6
+    for key, error in load.failures.items():
+        assert array[load.extent.rounds.index(key[0]), load.extent.chs.index(key[1]), -1].max() == 0
+        for one in (error, error.__cause__ or error.__context__):
+            assert one.__traceback__ is None
+
+
+def test_a_warning_of_a_load_shows_the_line_that_ran_it():
+    fetcher = ArrayFetcher(np.full((2, 2, 2, 3, 3), np.nan, np.float32))
+    with pytest.warns(DataFormatWarning, match="NaN") as caught:
+        loader_of(fetcher).run()
+    assert [warning.filename for warning in caught] == [__file__]
+
+
+def test_workers_get_batches_that_are_neither_large_nor_few():
+    def sizes(shape, workers, shares=False, **options):
+        fetcher = ArrayFetcher(np.zeros(shape, np.uint8))
+        if shares:
+            fetcher.shares_sources = True
+        load = loader_of(fetcher, **options)
+        batches = list(load._batches(workers))
+        np.testing.assert_array_equal(np.concatenate(batches), load.plan.order)
+        return [len(batch) for batch in batches]
+
+    many = (10, 10, 20, 1, 1)
+    assert max(sizes(many, 2, shares=True)) == 64
+    assert max(sizes(many, 10, shares=True)) == 50  # four batches for each worker
+    assert max(sizes((2, 2, 16, 512, 1024), 2, shares=True)) == 2  # of 2 MiB in float32 each
+    assert sizes((1, 2, 1, 4096, 4096), 2, shares=True) == [1, 1]
+    # Whole groups, unless threads share what is open.
+    assert sizes((4, 5, 3, 1, 1), 2, group_by=(Axes.ROUND,)) == [15] * 4
+    assert sizes((100, 1, 3, 1, 1), 2, group_by=(Axes.ROUND,)) == [39] * 7 + [27]
+    assert set(sizes((4, 5, 3, 1, 1), 2, shares=True, group_by=(Axes.ROUND,))) == {7, 4}
+
+
+@pytest.mark.parametrize(
+    ("out", "message"),
+    [
+        (np.empty((2, 3, 4, 4, 5), np.float64), "or dtype=None to keep the tiles' own dtype$"),
+        (np.broadcast_to(np.float32(0), (2, 3, 4, 4, 5)), "^out is read-only$"),
+    ],
+)
+def test_a_refused_out_says_what_to_do(out, message):
+    fetcher = ArrayFetcher(np.zeros((2, 3, 4, 4, 5), np.float32))
+    with pytest.raises(ValueError, match=message):
+        loader_of(fetcher, out=out)

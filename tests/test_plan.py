@@ -303,3 +303,46 @@ def test_one_worker_and_one_tile_need_no_advice_on_workers():
 def test_advice_that_cannot_be_asked_for(sizes, workers, message):
     with pytest.raises(ValueError, match=message):
         LoadPlan([0], [0], [0], sources=["a"]).advise(sizes, workers=workers)
+
+
+def test_a_set_that_iterates_in_any_order_is_sorted():
+    class Backwards(set):
+        def __iter__(self):
+            return iter("zcr")
+
+    assert parse_group_by(Backwards("rcz")) == (Axes.ROUND, Axes.CH, Axes.ZPLANE)
+
+
+def test_a_plan_holds_axes_and_names_the_labels_that_are_wrong():
+    assert LoadPlan([0], [0], [0], group_by=["z", "r"]).group_by == (Axes.ZPLANE, Axes.ROUND)
+    for name, axes in (("rounds", ([0, 0], [0], [0])), ("zplanes", ([0], [0], [1, 1]))):
+        with pytest.raises(ValueError, match=f"^{name} names the label"):
+            LoadPlan(*axes)
+
+
+def test_bytes_are_known_with_shape_and_dtype_alone():
+    assert LoadPlan([0], [0], [0], tile_shape=(2, 3)).nbytes is None
+    assert LoadPlan([0], [0], [0], dtype=np.dtype("u2")).nbytes is None
+    assert LoadPlan([0], [0], [0, 1], tile_shape=(2, 3), dtype=np.dtype("u2")).nbytes == 24
+
+
+def test_the_tiles_of_a_source_keep_their_order():
+    sources = [number % 3 for number in range(3000)]
+    plan = LoadPlan(range(10), range(20), range(15), sources=sources)
+    assert plan.order.tolist() == sorted(range(3000), key=sources.__getitem__)
+
+
+def test_no_source_is_told_with_what_to_do():
+    message = "^no source is known for these tiles; define 'source' on the fetcher to have its "
+    with pytest.raises(ValueError, match=message + "opens predicted$"):
+        LoadPlan([0], [0], [0]).predicted_opens()
+
+
+def test_predictions_are_for_one_source_kept_and_four_workers():
+    plan = LoadPlan([0, 1], [0], [0, 1, 2], group_by=("z",), sources=[0, 0, 0, 1, 1, 1])
+    assert plan.predicted_opens() == plan.predicted_opens(1) == 6
+    assert plan.predicted_opens(2) == 2
+    advice = plan.advise([None])
+    assert advice.workers.workers == 4
+    # However large a cache was asked about, one that keeps one source is what thrashes.
+    assert advice.workers.effect == "thrash"
