@@ -1033,6 +1033,20 @@ def test_what_is_filled_keeps_no_frame_alive():
             assert one.__traceback__ is None
 
 
+def test_a_tile_of_a_wider_dtype_is_not_asked_for_again():
+    class Growing(ArrayFetcher):
+        def pixels_of(self, key):
+            return super().pixels_of(key).astype(f"u{1 << key[2]}")
+
+    fetcher = Growing(np.arange(2 * 3 * 3 * 4, dtype=np.uint8).reshape(2, 3, 3, 2, 2))
+    with pytest.warns(DataFormatWarning, match="same precision"):
+        array = loader_of(fetcher, dtype=None, workers=1).run()
+    assert array.dtype == np.uint32
+    np.testing.assert_array_equal(array, fetcher.array)
+    asked = [key for event, key in fetcher.events if event == "tile_data"]
+    assert len(asked) == len(set(asked)) == 18
+
+
 def test_a_warning_of_a_load_shows_the_line_that_ran_it():
     fetcher = ArrayFetcher(np.full((2, 2, 2, 3, 3), np.nan, np.float32))
     with pytest.warns(DataFormatWarning, match="NaN") as caught:
