@@ -1,6 +1,8 @@
 import os
 
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
+
+collect_ignore = ["mutation.py"]  # a command, of an extra of its own
 
 settings.register_profile(
     "ci",
@@ -10,4 +12,8 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.register_profile("long", parent=settings.get_profile("ci"), max_examples=10_000)
+# Whether an example fails, not which is the smallest.
+settings.register_profile(
+    "mutation", parent=settings.get_profile("ci"), phases=[Phase.explicit, Phase.generate]
+)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))

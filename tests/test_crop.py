@@ -3,6 +3,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from starfish_fetch import Axes, CropParameters, OutsideTileError
+from starfish_fetch.crop import Window
 
 ENDS = st.none() | st.integers(-14, 14)
 
@@ -69,3 +70,9 @@ def test_repr_shows_what_is_kept():
     assert repr(CropParameters(permitted_rounds=[1], x_slice=3)) == (
         "CropParameters(r: [1], y: None, x: 3)"
     )
+
+
+def test_a_window_of_a_window_is_one_of_the_tile():
+    window = Window(slice(3, 9), slice(5, 12))
+    assert window.shape == (6, 7)
+    assert window.within(slice(1, 4), slice(2, 6)) == Window(slice(4, 7), slice(7, 11))
