@@ -1,0 +1,61 @@
+"""Headers of ``.npy`` files, of every version, and files that have none."""
+
+import io
+
+import numpy as np
+import pytest
+
+from starfish_fetch import Extent, Layout, NpyTileFetcher, SourceError
+
+PIXELS = np.arange(2 * 4 * 6, dtype=np.uint8).reshape(2, 1, 4, 6)
+
+
+def fetcher_of(folder):
+    extent = Extent({"y": 4, "x": 6}, fov=0, rounds=[0], chs=[0, 1], zplanes=[0])
+    return NpyTileFetcher(folder, Layout("r{r}.npy", inner="cz"), extent)
+
+
+def written(version):
+    stream = io.BytesIO()
+    np.lib.format.write_array(stream, PIXELS, version=version)
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize("version", [(1, 0), (2, 0)])
+def test_a_header_of_either_version_is_read(tmp_path, version):
+    (tmp_path / "r0.npy").write_bytes(written(version))
+    fetcher = fetcher_of(tmp_path)
+    for ch in (0, 1):
+        np.testing.assert_array_equal(fetcher.get_tile(0, 0, ch, 0).tile_data(), PIXELS[ch, 0])
+
+
+@pytest.mark.filterwarnings("ignore:Stored array in format")
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (written((3, 0)), r"r0\.npy is not a readable \.npy file: its format is \(3, 0\)"),
+        (b"", r"r0\.npy is not a readable \.npy file"),
+        (b"\x93NUMPY\x01\x00", r"r0\.npy is not a readable \.npy file"),
+        (b"II*\x00" + bytes(100), r"r0\.npy is not a readable \.npy file"),
+    ],
+)
+def test_what_is_no_such_file_is_told(tmp_path, data, message):
+    (tmp_path / "r0.npy").write_bytes(data)
+    fetcher = fetcher_of(tmp_path)
+    with pytest.raises(SourceError, match=message):
+        fetcher.get_tile(0, 0, 0, 0).tile_data()
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path, monkeypatch):
+    from starfish_fetch.open_file import OpenFile
+
+    (tmp_path / "r0.npy").write_bytes(written((1, 0)))
+    fetcher = fetcher_of(tmp_path)
+
+    def fails(*_):
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(OpenFile, "read_at", fails)
+    with pytest.raises(OSError, match="Input/output error") as raised:
+        fetcher.get_tile(0, 0, 0, 0).tile_data()
+    assert str(raised.value.filename) == str(tmp_path / "r0.npy")
