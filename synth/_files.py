@@ -81,7 +81,9 @@ def _write_file(
         pixels_at = write_tiff(unfinished, path, spec, layout, options, fov, keys, each_plane)
         record = digest(unfinished, pixels_at, spec.tile_bytes * len(keys))
         journal.note(path, record)
-        if target is not None:
+        if target is None:
+            unfinished.unlink()  # or a complete dataset might keep it
+        else:
             if (left := left_of(path, record, manifest.damage)) < record.bytes:
                 os.truncate(unfinished, left)
             os.replace(unfinished, target)

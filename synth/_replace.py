@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Sequence
 from contextlib import suppress
@@ -11,6 +12,12 @@ from synth._manifest import JOURNAL_NAME, MANIFEST_NAME, Manifest, planned_paths
 from synth._targets import Targets, folders_below
 
 __all__ = ["Replaced"]
+
+
+_STAYS = {
+    getattr(errno, name)
+    for name in ("ENOTEMPTY", "EEXIST", "ENOENT", "ENOTDIR", "EBUSY", "EACCES", "EPERM", "EINVAL")
+}
 
 
 class Replaced:
@@ -74,8 +81,12 @@ class Replaced:
         for path in self._files:
             _remove(path)
         for folder in self._folders:
-            with suppress(OSError):
+            try:
                 folder.rmdir()
+            except OSError as error:
+                # What cannot go stays; a fault ends this before what names the folder is gone.
+                if error.errno not in _STAYS:
+                    raise
         for name in (JOURNAL_NAME, MANIFEST_NAME):
             _remove(self._root / name)
 

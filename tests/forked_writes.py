@@ -1,5 +1,7 @@
 """A warm process that forks one process for each write, and stops it at a given moment.
 
+Or lets something fail there: what it does then, if it is a system call.
+
 Orders come as lines of JSON on stdin, and are answered on stdout. Moments are counted before
 whatever changes files, after each plane, and after each note in the journal.
 """
@@ -39,11 +41,11 @@ EVENTS = {"fcntl.flock", "open", "os.mkdir", "os.remove", "os.rename", "os.rmdir
 
 
 class Moments:
-    """Counts moments; sends this process a signal at one of them."""
+    """Counts moments; sends this process a signal at one of them, or raises an OSError."""
 
-    def __init__(self, at, number):
+    def __init__(self, at, number, failure=None):
         self.count = 0
-        self._at, self._number = at, number
+        self._at, self._number, self._failure = at, number, failure
         sys.addaudithook(self._event)
         tiffs, journals = (
             importlib.import_module(f"synth.{name}") for name in ("_tiffs", "_journal")
@@ -55,6 +57,8 @@ class Moments:
     def passed(self):
         self.count += 1
         if self.count == self._at:
+            if self._failure is not None:
+                raise OSError(self._failure, os.strerror(self._failure))
             os.kill(os.getpid(), self._number)
 
     def _event(self, event, arguments):
@@ -73,7 +77,8 @@ class Moments:
 
 
 def write_in_child(order, answer):
-    moments = Moments(order.get("at"), getattr(signal, order.get("signal", "SIGKILL")))
+    number = getattr(signal, order.get("signal", "SIGKILL"))
+    moments = Moments(order.get("at"), number, order.get("errno"))
     start = time.perf_counter()
     error = None
     try:

@@ -166,3 +166,28 @@ def test_an_interrupted_command_says_so_and_goes_on(tmp_path):
     assert not [name for name in left if name.endswith((".tiff.partial", ".new"))]
     again = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
     assert "of them were there" in again.stdout
+
+
+@pytest.mark.parametrize(
+    ("name", "ending", "call", "over"),
+    [("rmdir", "", "damaged", "linked"), ("unlink", ".tiff.partial", "damaged", None)],
+)
+def test_what_cannot_be_taken_away_is_not_left_in_silence(
+    tmp_path, whole, monkeypatch, name, ending, call, over
+):
+    root, remove, failed = tmp_path / "folder", getattr(pathlib.Path, name), []
+    if over:
+        CALLS[over](root)
+
+    def fail_once(path, *arguments, **keywords):
+        if not failed and path.name.endswith(ending):
+            failed.append(path)
+            raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
+        remove(path, *arguments, **keywords)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pathlib.Path, name, fail_once)
+        with pytest.raises(OSError, match=os.strerror(errno.EIO)):
+            CALLS[call](root, overwrite=over is not None)
+    CALLS[call](root, overwrite=over is not None)
+    assert everything(root) == whole[call][1]
