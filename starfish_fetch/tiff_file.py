@@ -61,6 +61,16 @@ class _Rows:
         _check_unchanged(self._file, self._identity, self._path)
 
 
+def _most_open() -> int:
+    """Return how many files may be kept open, so that most descriptors are left to others."""
+    try:
+        import resource
+    except ImportError:  # not on Windows
+        return _MAX_OPEN
+    allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return _MAX_OPEN if allowed == resource.RLIM_INFINITY else max(1, min(_MAX_OPEN, allowed // 4))
+
+
 class TiffFiles:
     """Reads planes of TIFF files that are all alike. Safe from several threads.
 
@@ -88,6 +98,7 @@ class TiffFiles:
         self._open: OrderedDict[str, tuple[OpenFile, Header]] = OrderedDict()
         self._headers: OrderedDict[str, Header] = OrderedDict()
         self._lock = threading.Lock()
+        self._most_open = _most_open()
 
     def __getstate__(self) -> tuple[tuple[int, int], int, np.dtype[Any] | None]:
         return self._shape, self._count, self._dtype
@@ -219,7 +230,7 @@ class TiffFiles:
         if len(self._headers) > _MAX_HEADERS:
             self._headers.popitem(last=False)
         self._open[path] = file, header
-        if len(self._open) > _MAX_OPEN:
+        if len(self._open) > self._most_open:
             self._open.popitem(last=False)
         return file, header
 

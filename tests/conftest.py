@@ -1,4 +1,5 @@
 import os
+import signal
 
 from hypothesis import HealthCheck, Phase, settings
 
@@ -17,3 +18,7 @@ settings.register_profile(
     "mutation", parent=settings.get_profile("ci"), phases=[Phase.explicit, Phase.generate]
 )
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+# A shell that runs the tests in the background has interrupts ignored, and so would all children.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)

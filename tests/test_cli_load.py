@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import errno
 import json
 import os
@@ -297,14 +298,14 @@ def test_a_damaged_file_in_a_process_of_its_own(data, tmp_path):
 
 
 def test_a_folder_that_cannot_be_read(data, monkeypatch):
-    opens = os.open
+    opens = builtins.open
 
     def refuse(path, *arguments, **options):
-        if "fov0_r1" in os.fspath(path):
+        if "fov0_r1" in str(path):
             raise PermissionError(errno.EACCES, "Permission denied", path)
         return opens(path, *arguments, **options)
 
-    monkeypatch.setattr(os, "open", refuse)
+    monkeypatch.setattr(builtins, "open", refuse)
     said = said_in_one_line(run("load", "data"), 1)
     assert said.startswith("data/fov0_r1.tiff: Permission denied; tile (fov=0, round=1")
 
