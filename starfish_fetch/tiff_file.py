@@ -296,10 +296,7 @@ class TiffFiles:
 
 def _check_unchanged(file: OpenFile, identity: tuple[int, int, int], path: str) -> None:
     """Raise SourceError if a file is no longer the one whose header was parsed."""
-    try:
+    with naming(path):
         unchanged = file.is_still(identity)
-    except OSError as error:
-        error.filename = path
-        raise
     if not unchanged:
         raise SourceError(f"{path} was changed while it was read: load again when it is finished")

@@ -78,6 +78,14 @@ class Place:
             problems.append(f"left beside it: {sorted(names - {'tiffs', 'out'})}")
         return problems
 
+    def again(self):
+        """Make the same call again, without a fault; say what is wrong after it."""
+        try:
+            self.call()
+            return self.unfinished()
+        except Exception as raised:
+            return [f"fails afterwards: {type(raised).__name__}: {told(raised)}"]
+
 
 def _moments(place):
     faults = Faults(place.work)
@@ -116,11 +124,7 @@ def each_call_fails(kind, base, over, codes, step=1):
                 found.append(f"names no file: {said}")
             error = None
         found += [f"left: {one}" for one in left_behind(place.work)]
-        try:
-            place.call()
-            found += place.unfinished()
-        except Exception as raised:
-            found.append(f"fails afterwards: {type(raised).__name__}: {told(raised)}")
+        found += place.again()
         problems += [f"{name} at call {at}, {which}: {one}" for one in found]
     return {**counted, "problems": problems}
 
@@ -145,11 +149,7 @@ def interrupts(kind, base, over, step=1):
         own = [".out.replaced", *([".out.partial"] if kind == "ome-zarr" else [])]
         files = [one for one in left_behind(place.work) if not any(name in one for name in own)]
         found += place.wrong() + [f"left: {one}" for one in files]
-        try:
-            place.call()
-            found += place.unfinished()
-        except Exception as raised:
-            found.append(f"fails afterwards: {type(raised).__name__}: {told(raised)}")
+        found += place.again()
         problems += [f"call {at}, {which}: {one}" for one in found]
     return {"calls": calls, "heard": heard, "problems": problems}
 

@@ -48,8 +48,8 @@ class LayoutTemplate(Target):
         if len(paths) != len(files) or sorted(set(tiles)) != sorted(tiles) or len(tiles) != 12:
             raise Finding("two tiles are in one place, or one is nowhere")
         for path in paths:
-            full = posixpath.normpath(posixpath.join("/root", path))
-            if not full.startswith("/root/") or len(path) > 100 * len(found.template) + 1024:
+            full = posixpath.normpath(posixpath.join("/data", path))
+            if not full.startswith("/data/") or len(path) > 100 * len(found.template) + 1024:
                 raise Finding(f"{path!r:.200} is no path below the root")
 
     def mutate(self, data: bytes, chance: random.Random) -> bytes:
