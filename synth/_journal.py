@@ -9,7 +9,6 @@ import threading
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from starfish_fetch.json_fields import read_json
@@ -69,15 +68,8 @@ class Journal:
     def __enter__(self) -> Journal:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._close()
-        if error is not None and not self.finished:
-            self._path.unlink(missing_ok=True)
 
 
 def read_journal(root: Path) -> Manifest | None:

@@ -67,6 +67,14 @@ class Plan:
         there = self.complete.files
         return {path for path, record in self.known.items() if there.get(path) != record}
 
+    @property
+    def folders(self) -> list[Path]:
+        """The folders below the root that the files to be written go through, the deepest first."""
+        root, of = self.targets.root, self.targets.of
+        places = [(of(path), temporary(root / path)) for path, _, _ in self.pending]
+        named = [place for pair in places for place in pair if place is not None]
+        return folders_below(root, named)
+
     def unfinished(self) -> Iterator[Path]:
         """Yield the names that files have while they are written."""
         return self.targets.unfinished(path for path, _, _ in self.files)
@@ -119,18 +127,15 @@ def plan_write(
 
 def _refuse_strangers(plan: Plan) -> None:
     root = plan.targets.root
-    places = []
     for path, _, _ in plan.pending:
-        place = plan.targets.of(path) or root / path
-        places += [place, temporary(root / path)]
         if path not in plan.known:
-            _refuse(plan, place)
+            _refuse(plan, plan.targets.of(path) or root / path)
     if not plan.begun and not plan.nothing_to_do:  # else it is what a killed write has left
         own = {draft(root / name) for name in (JOURNAL_NAME, MANIFEST_NAME)}  # whoever began it
         for left in plan.unfinished():
             if left not in own:
                 _refuse(plan, left)
-    for folder in folders_below(root, places):
+    for folder in plan.folders:
         if folder.is_symlink() or not folder.is_dir():
             _refuse(plan, folder)
     if plan.complete is None and not plan.begun:

@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import errno
 import os
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from synth._delete import delete, delete_empty
 from synth._manifest import JOURNAL_NAME, MANIFEST_NAME, Manifest, planned_paths
 from synth._targets import Targets, folders_below
 
 __all__ = ["Replaced"]
-
-
-_STAYS = {
-    getattr(errno, name)
-    for name in ("ENOTEMPTY", "EEXIST", "ENOENT", "ENOTDIR", "EBUSY", "EACCES", "EPERM", "EINVAL")
-}
 
 
 class Replaced:
@@ -79,16 +73,10 @@ class Replaced:
         Ended before that, it is begun again.
         """
         for path in self._files:
-            _remove(path)
-        for folder in self._folders:
-            try:
-                folder.rmdir()
-            except OSError as error:
-                # What cannot go stays; a fault ends this before what names the folder is gone.
-                if error.errno not in _STAYS:
-                    raise
+            delete(path)
+        delete_empty(self._folders)
         for name in (JOURNAL_NAME, MANIFEST_NAME):
-            _remove(self._root / name)
+            delete(self._root / name)
 
 
 def _named(root: Path, manifest: Manifest, *, unfinished: bool) -> list[Path]:
@@ -97,8 +85,3 @@ def _named(root: Path, manifest: Manifest, *, unfinished: bool) -> list[Path]:
     places = [targets.of(path) for path in paths if path in manifest.files]
     files = [place for place in places if place is not None] + targets.truth()
     return [*files, *targets.unfinished(paths)] if unfinished else files
-
-
-def _remove(path: Path) -> None:
-    with suppress(FileNotFoundError, NotADirectoryError):
-        path.unlink()

@@ -16,8 +16,9 @@ from starfish_fetch.layout import Layout
 from starfish_fetch.progress import progress_bar
 from synth._checks import check_plan, check_types, file_bytes, folder_of
 from synth._damage import Damage, plan_damage
+from synth._delete import delete, delete_empty
 from synth._files import write_files
-from synth._journal import Journal
+from synth._journal import Journal, read_journal
 from synth._lock import locked
 from synth._manifest import JOURNAL_NAME, MANIFEST_NAME, Manifest, Options, planned_files
 from synth._plan import Plan, plan_write
@@ -162,8 +163,9 @@ def write(
             root.mkdir(parents=True, exist_ok=True)
         with locked(root):
             plan = plan_write(root, manifest, files, overwrite=overwrite)
-            if plan.begun:
-                _clean(plan)
+            with _resumable(root):
+                for left in plan.unfinished() if plan.begun else ():
+                    delete(left)
             _check_room(plan)
             with _resumable(root):
                 return _write(plan, workers, advance)
@@ -208,6 +210,7 @@ def _write(plan: Plan, workers: int, advance: Callable[[int], None]) -> Dataset:
         plan.replaced.remove()
     written = len(plan.files) - len(plan.pending)
     advance(written * file_bytes(manifest.spec, plan.files))
+    absent = [folder for folder in plan.folders if not folder.exists()]
     try:
         # A file stays noted while it is written again; else it would be a stranger to the next.
         with Journal(root, manifest, plan.known) as journal:
@@ -219,6 +222,8 @@ def _write(plan: Plan, workers: int, advance: Callable[[int], None]) -> Dataset:
             journal.remove()
     except BaseException:
         _clean(plan)  # an interrupt may come before a file is cleaned up where it is written
+        if not plan.begun:
+            _take_back(root, absent)
         raise
     return Dataset(root, manifest)
 
@@ -232,6 +237,15 @@ def _damage_done(plan: Plan) -> tuple[Damage, ...]:
         before if before.sha256 and written.isdisjoint(before.paths) else plan.targets.done(one)
         for one, before in zip(planned, noted, strict=True)
     )
+
+
+def _take_back(root: Path, folders: Iterable[Path]) -> None:
+    """Leave nothing of a write that has finished no file."""
+    with suppress(OSError, ValueError):
+        journal = read_journal(root)
+        if journal is not None and not journal.files:
+            delete_empty(folders)  # while the journal is there, which names them
+            delete(root / JOURNAL_NAME)
 
 
 def _clean(plan: Plan) -> None:

@@ -119,7 +119,7 @@ class Datasets(RuleBasedStateMachine):
     def finished(self, call, overwrite, before, after):
         written = self.written(call)
         known = self.begun | ({self.holds} if self.holds else set())
-        if any(path.startswith(OWN) for path in before) and not overwrite:
+        if not before.keys().isdisjoint({OWN, f"{OWN}.partial"}) and not overwrite:
             assert call in known
         assert after.keys() == written.keys()
         different = {path for path in written if after[path] != written[path]}

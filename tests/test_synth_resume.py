@@ -3,6 +3,7 @@
 import _thread
 import errno
 import importlib
+import json
 import os
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from test_synth_write import SPEC, break_after, contents, per_round
 
 from starfish_fetch.layout import Layout
 from synth import Spec, write
+from synth._manifest import Manifest, Options
 
 tiffs = importlib.import_module("synth._tiffs")
 files_module = importlib.import_module("synth._files")
@@ -269,6 +271,43 @@ def test_a_journal_that_cannot_be_written_stops_the_write(tmp_path, written, mon
         write(SPEC, per_round(), tmp_path, workers=1)
     left, _ = assert_nothing_unfinished(tmp_path, written)
     assert sorted(left) == ["fov_0/r01.tiff", "fov_0/r04.tiff"]
+    monkeypatch.undo()
+    write(SPEC, per_round(), tmp_path)
+    assert contents(tmp_path) == written
+
+
+def test_a_failed_write_that_finished_no_file_leaves_no_folder(tmp_path):
+    (tmp_path / "1").mkdir()
+    resource = pytest.importorskip("resource")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (5_000, hard))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            write(Spec(2, 2, 1, (64, 64)), Layout("{r}/x.tiff/{c}", inner="z"), tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert [path.name for path in tmp_path.rglob("*")] == ["1"]
+    assert write(Spec(2, 2, 1, (64, 64)), Layout("{r}/x.tiff", inner="cz"), tmp_path).verify().ok
+
+
+def test_what_a_killed_write_left_is_named_if_it_cannot_be_deleted(tmp_path, monkeypatch, written):
+    with (tmp_path / "dataset.json.partial").open("w") as journal:
+        print(json.dumps(Manifest(SPEC, per_round(), Options(), {}).header()), file=journal)
+    left = tmp_path / "fov_0" / "r01.tiff.partial"
+    left.parent.mkdir()
+    left.touch()
+    real = os.unlink
+
+    def unlink(path):
+        if path == left:
+            raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
+        real(path)
+
+    monkeypatch.setattr(os, "unlink", unlink)
+    before = contents(tmp_path)
+    with pytest.raises(OSError, match=r"Input/output error: .*r01\.tiff\.partial'"):
+        write(SPEC, per_round(), tmp_path)
+    assert contents(tmp_path) == before
     monkeypatch.undo()
     write(SPEC, per_round(), tmp_path)
     assert contents(tmp_path) == written
