@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
+from collections.abc import Collection
 from typing import Any, NoReturn, TypeVar
 
 __all__ = ["JsonFields", "parse_json", "read_json"]
@@ -137,6 +138,14 @@ class JsonFields:
     def text(self, name: str) -> str:
         """Return a string."""
         return self.get(name, str, "a string")
+
+    def one_of(self, name: str, allowed: Collection[Value]) -> Value:
+        """Return a string that is one of several."""
+        text = self.text(name)
+        for one in allowed:
+            if one == text:
+                return one
+        return self.refuse(text, f"one of {', '.join(map(str, allowed))}", name)
 
     def flag(self, name: str) -> bool:
         """Return a bool."""

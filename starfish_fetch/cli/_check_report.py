@@ -7,14 +7,13 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import click
-from rich.console import Console, RenderableType
 from rich.markdown import Markdown
 from rich.table import Table
 from rich.text import Text
 from rich.theme import Theme
 
 from starfish_fetch import contract
-from starfish_fetch.cli._output import console, echo_json
+from starfish_fetch.cli._output import console, echo_json, print_table
 from starfish_fetch.testing.report import printable
 
 if TYPE_CHECKING:
@@ -37,7 +36,7 @@ _LITERAL_BLOCK = re.compile(r"^(?P<before>.*)::\n\n(?P<code>(?:(?: {4}.*)?\n)+)"
 def print_report(report: Report, *, ok: bool) -> None:
     """Print a table with what is worst first, and one line of numbers."""
     out = console()
-    _print(out, _findings(report))
+    print_table(out, _findings(report))
     out.print(report.summary(), style=_STYLES["pass" if ok else "fail"])
     if report.ok and not ok:
         out.print("With --strict, a warning is a failure.")
@@ -97,7 +96,7 @@ def print_list(checks: Iterable[Check], *, as_json: bool) -> None:
             Text(check.severity, _STYLES[check.severity]),
             _prose(check.summary),
         )
-    _print(console(), table)
+    print_table(console(), table)
 
 
 def print_story(check: Check, *, as_json: bool) -> None:
@@ -163,14 +162,3 @@ def _table(*headers: str) -> Table:
     for header in headers:
         table.add_column(header, overflow="fold")
     return table
-
-
-def _print(out: Console, renderable: RenderableType) -> None:
-    """Print a table; into a file without the spaces that fill its lines."""
-    if out.is_terminal:
-        out.print(renderable)
-        return
-    with out.capture() as captured:
-        out.print(renderable)
-    for line in captured.get().splitlines():
-        click.echo(line.rstrip())

@@ -12,11 +12,19 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
+from rich.console import Console, RenderableType
 
 from starfish_fetch.units import in_units
 
-__all__ = ["console", "echo_json", "echo_warning", "in_units", "replacing", "wants_progress"]
+__all__ = [
+    "console",
+    "echo_json",
+    "echo_warning",
+    "in_units",
+    "print_table",
+    "replacing",
+    "wants_progress",
+]
 
 _UNWRAPPED = 10_000
 
@@ -29,6 +37,17 @@ def console() -> Console:
         markup=False,
         emoji=False,
     )
+
+
+def print_table(out: Console, table: RenderableType) -> None:
+    """Print a table; into a file without the spaces that fill its lines."""
+    if out.is_terminal:
+        out.print(table)
+        return
+    with out.capture() as captured:
+        out.print(table)
+    for line in captured.get().splitlines():
+        click.echo(line.rstrip())
 
 
 def echo_json(report: Mapping[str, Any]) -> None:

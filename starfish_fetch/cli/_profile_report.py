@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import click
 from rich import box
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from starfish_fetch.cli._output import console
+from starfish_fetch.cli._output import console, print_table
 from starfish_fetch.names import visible
 from starfish_fetch.units import in_units, middle_half, of_seconds, short
 
@@ -30,7 +28,7 @@ def print_profile(profile: LoadProfile) -> None:
         named = "As the sources have it" if profile.sources_are == "named" else "As files are seen"
         out.print(f"{named}: {visible(profile.advice.sentence)}")
     out.print()
-    _print(out, _orders(profile))
+    print_table(out, _orders(profile))
     out.print(_how(profile), style="dim")
     for title, lines in (
         ("Not as predicted:", profile.disagreements),
@@ -100,7 +98,7 @@ def print_comparison(comparison: Comparison) -> None:
         table.add_column(name, overflow="fold")
     for row in comparison.rows:
         table.add_row(row.order, Text(", ".join(row.verdicts), _style(row)), visible(row.message))
-    _print(out, table)
+    print_table(out, table)
     for note in comparison.notes:
         out.print(f"- {visible(note)}")
     worse = [row.order for row in comparison.rows if not row.ok]
@@ -121,14 +119,3 @@ def _style(row: OrderComparison) -> str:
 
 def _table() -> Table:
     return Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1))
-
-
-def _print(out: Console, table: Table) -> None:
-    """Print a table; into a file without the spaces that fill its lines."""
-    if out.is_terminal:
-        out.print(table)
-        return
-    with out.capture() as captured:
-        out.print(table)
-    for line in captured.get().splitlines():
-        click.echo(line.rstrip())

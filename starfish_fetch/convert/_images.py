@@ -21,7 +21,7 @@ from starfish_fetch.plan import LoadPlan
 from starfish_fetch.sources import sources_of
 from starfish_fetch.verify import TileVerifier
 
-__all__ = ["Image", "Tile", "described", "extents_from"]
+__all__ = ["Image", "Tile", "extents_from"]
 
 _BLOCK_PIXELS = 1 << 24
 
@@ -163,13 +163,6 @@ def extents_from(extents: Extent | Iterable[Extent]) -> tuple[Extent, ...]:
     if not fovs or len({*fovs}) < len(fovs):
         raise ValueError(f"name one extent, or several of different fields of view; got {fovs}")
     return found
-
-
-def described(extent: Extent) -> dict[str, Any]:
-    """Return an extent as what ``json.dumps`` takes."""
-    shape = {str(axis): size for axis, size in extent.tile_shape.items()}
-    labels = {name: list(getattr(extent, name)) for name in ("rounds", "chs", "zplanes")}
-    return {"fov": extent.fov, "tile_shape": shape, **labels}
 
 
 def _verifier(extent: Extent) -> TileVerifier:

@@ -13,9 +13,10 @@ import numpy as np
 
 from starfish_fetch.axes import Axes, Extent, TileKey
 from starfish_fetch.convert._folder import Folder, Format, Note, TileName
-from starfish_fetch.convert._images import Image, Tile, described, extents_from
+from starfish_fetch.convert._images import Image, Tile, extents_from
 from starfish_fetch.convert._result import Conversion
 from starfish_fetch.convert._run import Job
+from starfish_fetch.extent_json import extent_fields
 from starfish_fetch.interop._ome_zarr_group import KEY, Group, Shape, attributes_of, describe_all
 from starfish_fetch.plan import parse_group_by
 
@@ -146,7 +147,7 @@ def ome_zarr_job(
         _check_sizes(extent, levels, chunk)
     image = Image(fetcher, found, parse_group_by(group_by), workers)
     request = {
-        "fovs": [described(extent) for extent in found],
+        "fovs": [extent_fields(extent) for extent in found],
         "version": version,
         "levels": levels,
         "chunk": chunk,

@@ -14,10 +14,11 @@ import numpy as np
 
 from starfish_fetch.axes import Axes, Extent, TileKey
 from starfish_fetch.convert._folder import Folder, Format, Note, TileName
-from starfish_fetch.convert._images import Image, Tile, described, extents_from
+from starfish_fetch.convert._images import Image, Tile, extents_from
 from starfish_fetch.convert._result import Conversion
 from starfish_fetch.convert._run import Job
 from starfish_fetch.errors import naming
+from starfish_fetch.extent_json import extent_fields
 from starfish_fetch.interop._spacetx_tiles import ENDINGS, encode
 from starfish_fetch.json_fields import read_json
 from starfish_fetch.plan import parse_group_by
@@ -159,7 +160,7 @@ def spacetx_job(
     text = _codebook_text(codebook)
     request = {
         "images": {
-            name: [described(extent) for extent in one.extents] for name, one in images.items()
+            name: [extent_fields(extent) for extent in one.extents] for name, one in images.items()
         },
         "tile_format": tile_format,
         "codebook": hashlib.sha256(text).hexdigest(),

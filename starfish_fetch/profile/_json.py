@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from typing import Any, get_args
 
 from starfish_fetch.advice import Advice, Effect, OrderPrediction, WorkersPrediction
-from starfish_fetch.axes import PLANES, Axes, Extent
+from starfish_fetch.axes import PLANES, Axes
+from starfish_fetch.extent_json import extent_fields, extent_from
 from starfish_fetch.json_fields import JsonFields, parse_json
 from starfish_fetch.profile._breakeven import Breakeven
 from starfish_fetch.profile._values import SCHEMA, LoadProfile, Machine, OrderProfile
@@ -19,17 +20,10 @@ _ALL = "all"
 
 def write(profile: LoadProfile) -> str:
     """Return a profile as JSON."""
-    extent = profile.extent
     fields: dict[str, Any] = {
         "schema": SCHEMA,
         "sentence": profile.sentence,
-        "extent": {
-            "tile_shape": {str(axis): size for axis, size in extent.tile_shape.items()},
-            "fov": int(extent.fov),
-            "rounds": extent.rounds,
-            "chs": extent.chs,
-            "zplanes": extent.zplanes,
-        },
+        "extent": extent_fields(profile.extent),
         "repeat": profile.repeat,
         "cold": profile.cold,
         "workers": profile.workers,
@@ -109,7 +103,7 @@ def _profile_from(fields: JsonFields) -> LoadProfile:
     packages = machine.object("packages")
     return LoadProfile(
         rows,
-        _extent_from(fields.object("extent")),
+        extent_from(fields.object("extent")),
         repeat,
         fields.flag("cold"),
         fields.optional_count("workers"),
@@ -123,29 +117,13 @@ def _profile_from(fields: JsonFields) -> LoadProfile:
         ),
         None if fields.absent("advice") else _advice_from(fields.object("advice")),
         names,
-        _one_of(fields, "sources_are", ("named", "seen", "unknown")),
+        fields.one_of("sources_are", ("named", "seen", "unknown")),
         fields.texts("disagreements"),
         fields.texts("notes"),
         fields.flag("exact_counts"),
         tuple(map(Breakeven.from_fields, fields.objects("breakevens")))
         if not fields.absent("breakevens")
         else (),
-    )
-
-
-def _one_of(fields: JsonFields, name: str, allowed: tuple[str, ...]) -> str:
-    text = fields.text(name)
-    return text if text in allowed else fields.refuse(text, f"one of {', '.join(allowed)}", name)
-
-
-def _extent_from(fields: JsonFields) -> Extent:
-    shape = fields.object("tile_shape")
-    return Extent(
-        {Axes.Y: shape.integer("y"), Axes.X: shape.integer("x")},
-        fields.integer("fov"),
-        fields.labels("rounds"),
-        fields.labels("chs"),
-        fields.labels("zplanes"),
     )
 
 
@@ -195,7 +173,7 @@ def _advice_from(fields: JsonFields) -> Advice:
             _by_cache(workers, "shared"),
             _by_cache(workers, "per_thread"),
             workers.count("smallest_cache"),
-            _one_of(workers, "effect", get_args(Effect)),  # type: ignore[arg-type]
+            workers.one_of("effect", get_args(Effect)),
         ),
         fields.count("tiles"),
         fields.count("sources"),

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from typing import Any, cast, get_args
+from typing import Any, get_args
 
-from starfish_fetch.axes import Axes, Extent, TileKey
+from starfish_fetch.axes import TileKey
+from starfish_fetch.extent_json import extent_fields, extent_from
 from starfish_fetch.json_fields import JsonFields, parse_json
 from starfish_fetch.testing.report import SCHEMA, Report, Result, Status
 
@@ -18,17 +19,10 @@ def write(report: Report) -> str:
 
 
 def _report_fields(report: Report) -> dict[str, Any]:
-    extent = report.extent
     return {
         "schema": SCHEMA,
         "ok": report.ok,
-        "extent": {
-            "tile_shape": {str(axis): size for axis, size in extent.tile_shape.items()},
-            "fov": int(extent.fov),
-            "rounds": extent.rounds,
-            "chs": extent.chs,
-            "zplanes": extent.zplanes,
-        },
+        "extent": extent_fields(report.extent),
         "tiles_read": report.tiles_read,
         "tiles_in_extent": report.tiles_in_extent,
         "has_oracle": report.has_oracle,
@@ -71,7 +65,7 @@ def _report_from(fields: JsonFields) -> Report:
         fields.refuse(tiles_read, f"at most 'tiles_in_extent', {tiles_in_extent}", "tiles_read")
     return Report(
         results,
-        _extent_from(fields.object("extent")),
+        extent_from(fields.object("extent")),
         tiles_read,
         tiles_in_extent,
         fields.flag("has_oracle"),
@@ -80,22 +74,11 @@ def _report_from(fields: JsonFields) -> Report:
     )
 
 
-def _extent_from(fields: JsonFields) -> Extent:
-    shape = fields.object("tile_shape")
-    return Extent(
-        {Axes.Y: shape.integer("y"), Axes.X: shape.integer("x")},
-        fields.integer("fov"),
-        fields.labels("rounds"),
-        fields.labels("chs"),
-        fields.labels("zplanes"),
-    )
-
-
 def _result_from(fields: JsonFields) -> Result:
     return Result(
         fields.text("check"),
         fields.text("rule"),
-        _status_from(fields),
+        fields.one_of("status", get_args(Status)),
         fields.text("message"),
         fields.text("remedy"),
         tuple(
@@ -105,10 +88,3 @@ def _result_from(fields: JsonFields) -> Result:
         fields.flag("certain"),
         fields.seconds("seconds"),
     )
-
-
-def _status_from(fields: JsonFields) -> Status:
-    text, allowed = fields.text("status"), get_args(Status)
-    if text not in allowed:
-        fields.refuse(text, f"one of {', '.join(allowed)}", "status")
-    return cast("Status", text)
