@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from synth._journal import read_journal
@@ -67,7 +68,7 @@ class Plan:
         there = self.complete.files
         return {path for path, record in self.known.items() if there.get(path) != record}
 
-    @property
+    @cached_property
     def folders(self) -> list[Path]:
         """The folders below the root that the files to be written go through, the deepest first."""
         root, of = self.targets.root, self.targets.of
