@@ -39,7 +39,7 @@ C14
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 from starfish_fetch.axes import Axes, Coordinates, CoordinateValue
@@ -47,7 +47,7 @@ from starfish_fetch.axes import Axes, Coordinates, CoordinateValue
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["FetchedTile", "RowReader", "TileFetcher"]
+__all__ = ["FetchedTile", "RowReader", "TileFetcher", "own_region"]
 
 
 class RowReader(Protocol):
@@ -131,6 +131,12 @@ class FetchedTile:
             Half-open ranges within the tile, with start and stop given and no step.
         """
         return self.tile_data()[rows, columns]
+
+
+def own_region(tile: Any) -> Callable[[slice, slice], Any] | None:
+    """Return a tile's ``tile_region``, or None if it has none but that of :class:`FetchedTile`."""
+    region = getattr(tile, "tile_region", None)
+    return None if getattr(region, "__func__", None) is FetchedTile.tile_region else region
 
 
 class TileFetcher:

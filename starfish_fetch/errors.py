@@ -16,6 +16,7 @@ __all__ = [
     "naming",
     "note_tile",
     "require",
+    "without_frames",
 ]
 
 
@@ -55,6 +56,31 @@ def note_tile(
         note += f" from {source!r}"
     if note not in getattr(error, "__notes__", ()):
         error.add_note(note)
+
+
+def without_frames(error: BaseException) -> None:
+    """Let go of what the frames of an error, and of all that led to it, hold: pixels, open files.
+
+    Examples
+    --------
+    >>> try:
+    ...     raise OSError("gone")
+    ... except OSError as error:
+    ...     without_frames(error)
+    ...     error.__traceback__ is None
+    True
+    """
+    seen: set[int] = set()  # ``raise error from error`` is its own cause
+    waiting: list[BaseException | None] = [error]
+    while waiting:
+        one = waiting.pop()
+        if one is None or id(one) in seen:
+            continue
+        seen.add(id(one))
+        one.__traceback__ = None
+        waiting += one.__cause__, one.__context__
+        if isinstance(one, BaseExceptionGroup):
+            waiting += one.exceptions
 
 
 @contextmanager

@@ -9,6 +9,7 @@ import operator
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping
+from copy import copy
 from dataclasses import replace
 from math import prod
 from typing import Any, Literal, NamedTuple
@@ -17,10 +18,10 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from starfish_fetch.axes import Axes, Extent, TileKey, tile_shape_of
-from starfish_fetch.contract import RowReader
+from starfish_fetch.contract import RowReader, own_region
 from starfish_fetch.cpus import available_cpus
 from starfish_fetch.crop import Window
-from starfish_fetch.errors import DataFormatWarning, note_tile
+from starfish_fetch.errors import DataFormatWarning, note_tile, without_frames
 from starfish_fetch.helper import Helper
 from starfish_fetch.place import Placer, StackArray, WiderDtypeError
 from starfish_fetch.plan import LoadPlan
@@ -121,7 +122,11 @@ class Loader:
         self._stack = StackArray(self.shape, self.dtype, self.out, self._verifier)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in vars(self).items() if name != "_lock"}
+        # Another thread may go on with the load while this is pickled: what is said to be in place
+        # now is in the array, and known to the verifier, that are pickled later.
+        state = {**vars(self), "_stack": copy(self._stack), "failures": self.failures.copy()}
+        del state["_lock"]
+        return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state, _lock=threading.Lock())
@@ -243,10 +248,11 @@ class Loader:
             self.failures = {}
             try:
                 self._run_batches(fill, advance)
-            except WiderDtypeError as wider:
-                self._widen(wider)
+            except WiderDtypeError as error:
+                wider = error
             else:
                 break
+            self._widen(wider)
         if self.failures:
             self._fill(fill_value, stacklevel + 1)
         self._verifier.warn(stacklevel + 1)
@@ -317,8 +323,8 @@ class Loader:
     def _load_each(self, batch: Positions, run: _Run) -> None:
         placer, stop, fill, advance = run
         get_tile, fov = watched(self.fetcher.get_tile, "get_tile"), self.extent.fov
-        declared, shape = self.extent.tile_shape, self.window.shape
-        verifier, placed, whole_tile = self._verifier, self._stack.placed, self._whole_tile
+        declared, rows, columns = self.extent.tile_shape, *self.window
+        verifier, placed, crops = self._verifier, self._stack.placed, not self._whole_tile
         tile_class, make_reader = None, None
         done = 0
         for position, labels in zip(batch.tolist(), self.plan.labels(batch), strict=True):
@@ -330,7 +336,7 @@ class Loader:
             done += 1
             if placed[position]:
                 continue
-            reader = None
+            reader = region = None
             try:
                 tile = get_tile(fov, *labels)
                 tile_shape = tile.shape
@@ -339,9 +345,10 @@ class Loader:
                     tile_class = type(tile)
                     make_reader = self._row_reader(tile_class)
                 if make_reader is not None:
-                    reader = make_reader(tile, self.window.rows)
+                    reader = make_reader(tile, rows)
                 if reader is None:
-                    data = tile.tile_data() if whole_tile else self._region(tile)
+                    region = own_region(tile) if crops else None
+                    data = tile.tile_data() if region is None else region(rows, columns)
             except Exception as error:
                 if not self._passed_over(error, labels, fill):
                     raise
@@ -353,9 +360,12 @@ class Loader:
                 else:
                     if type(data) is not np.ndarray:
                         data = as_array(data)
+                    shape = self._tile_shape if region is None else self.window.shape
                     if data.shape != shape or tile_shape != declared:
                         verifier.declared(tile_shape)
-                        verifier.pixels(data)
+                        verifier.pixels(data, shape)
+                    if crops and region is None:
+                        data = data[rows, columns]
                     dtype = data.dtype
                 verifier.coordinates(coordinates, position, labels)
                 if dtype is not placer.dtype:
@@ -390,20 +400,9 @@ class Loader:
         if not fill:
             return False
         with self._lock:
-            # Tracebacks keep alive what their frames hold: pixels, open files.
-            cause: BaseException | None = error
-            while cause is not None:
-                cause.__traceback__ = None
-                cause = cause.__cause__ or cause.__context__
+            without_frames(error)
             self.failures[TileKey(*labels)] = error
         return True
-
-    def _region(self, tile: Any) -> Any:
-        rows, columns = self.window
-        read_region = getattr(tile, "tile_region", None)
-        if read_region is not None:
-            return read_region(rows, columns)
-        return as_array(tile.tile_data())[rows, columns]
 
     def _widen(self, wider: WiderDtypeError) -> None:
         self._stack.widen(wider)

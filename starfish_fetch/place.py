@@ -78,7 +78,10 @@ class StackArray:
         self._lock = threading.Lock()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in vars(self).items() if name != "_lock"}
+        placed = bytearray(self.placed)  # before the array, in which there may soon be more
+        state = {**vars(self), "placed": placed}
+        del state["_lock"]
+        return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state, _lock=threading.Lock())

@@ -495,7 +495,8 @@ class ImageStack:
     def tile_extras(self) -> dict[TileKey, Mapping[str, Any]]:
         """Return the extras of each tile, in the order r, c, z; none without a fetcher."""
         keys = LoadPlan(self._labels[Axes.ROUND], self._labels[Axes.CH], self._labels[Axes.ZPLANE])
-        return {key: {} if self._loader is None else self._loader.extras(key) for key in keys}
+        with self._lock:  # a fetcher that is not thread-safe is not called beside a load
+            return {key: {} if self._loader is None else self._loader.extras(key) for key in keys}
 
     def sel(self, indexers: Mapping[Axes, Any]) -> ImageStack:
         """Select by label along r, c and z, and by position along y and x.

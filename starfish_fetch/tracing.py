@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 from starfish_fetch import io_counters
 from starfish_fetch.axes import TileKey
+from starfish_fetch.contract import own_region
 
 __all__ = [
     "Phase",
@@ -434,7 +435,10 @@ class _WatchedTile:
     @property
     def tile_region(self) -> Callable[[slice, slice], Any]:
         # Whatever lacks it must seem to lack it.
-        return partial(self._watch.call, "tile_region", "pixels", self._tile.tile_region)
+        region = own_region(self._tile)
+        if region is None:
+            raise AttributeError("tile_region")
+        return partial(self._watch.call, "tile_region", "pixels", region)
 
 
 class _WatchedReaderTile(_WatchedTile):

@@ -6,6 +6,7 @@ import math
 import threading
 import warnings
 from collections.abc import Mapping
+from copy import copy
 from math import prod
 from typing import Any, NamedTuple
 
@@ -103,7 +104,7 @@ class TileVerifier:
         self._lock = threading.Lock()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in vars(self).items() if name != "_lock"}
+        return {name: copy(value) for name, value in vars(self).items() if name != "_lock"}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state, _lock=threading.Lock())
@@ -122,17 +123,17 @@ class TileVerifier:
                 "for the stack (C2); correct one of them"
             )
 
-    def pixels(self, data: NDArray[Any]) -> None:
+    def pixels(self, data: NDArray[Any], expected: tuple[int, int]) -> None:
         """Raise ValueError unless pixels are 2-D and of the shape expected (C2, C3)."""
         if data.ndim != 2:
             raise ValueError(
                 f"the tile returned {data.ndim} dimensions of shape {data.shape}; expected 2, "
                 "rows then columns (C3)"
             )
-        if data.shape != self._window.shape:
+        if data.shape != expected:
             raise ValueError(
-                f"the tile returned the shape {data.shape} (rows, columns); expected "
-                f"{self._window.shape} (C2)"
+                f"the tile returned the shape {data.shape} (rows, columns); expected {expected} "
+                "(C2)"
             )
 
     def coordinates(
@@ -201,8 +202,7 @@ class TileVerifier:
 
     def physical(self) -> PhysicalCoordinates:
         """Return the coordinates that the tiles seen so far agree on."""
-        if self._xy is None:
-            raise RuntimeError("no tile has been seen yet")
+        assert self._xy is not None
         x, y, _ = self._xy
         rows, columns = self._tile_shape
         z = np.full(self._planes[2], np.nan)

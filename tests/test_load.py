@@ -1,5 +1,6 @@
 """What a load asks of a fetcher, in which order, and what it makes of the answers."""
 
+import io
 import itertools
 import pickle
 import re
@@ -856,6 +857,24 @@ def test_rows_and_columns_are_narrowed_by_the_tile_if_it_can():
     assert regions == []
 
 
+@pytest.mark.parametrize("on_error", ["raise", "fill"])
+@pytest.mark.parametrize(
+    ("answer", "error", "message"),
+    [
+        (lambda a: a.T, ValueError, r"returned the shape \(5, 6\) .* expected \(6, 5\)"),
+        (lambda a: a[1:], ValueError, r"returned the shape \(5, 5\) .* expected \(6, 5\)"),
+        (lambda a: a[..., None], ValueError, "returned 3 dimensions"),
+        (lambda a: a.tolist(), TypeError, "returned a list; expected a 2-D"),
+    ],
+)
+def test_a_crop_does_not_hide_what_is_wrong_with_the_whole_tile(answer, error, message, on_error):
+    fetcher = broken("pixels_of", answer, only=LAST)
+    crop = CropParameters(y_slice=slice(0, 3), x_slice=slice(1, 4))
+    with pytest.raises(error, match=message) as raised:
+        stack_of(fetcher, crop_parameters=crop).load(on_error=on_error)
+    assert raised.value.__notes__ == [NOTE]
+
+
 def test_selecting_before_the_load_narrows_the_plan():
     fetcher = fetcher_of()
     stack = stack_of(fetcher, group_by="zr")
@@ -921,6 +940,49 @@ def test_a_stack_is_pickled_before_during_and_after_a_load():
     after = pickle.loads(pickle.dumps(stack.load()))
     for copy in (during, after):
         np.testing.assert_array_equal(copy.to_numpy(), expected_of(fetcher))
+
+
+def test_a_stack_that_is_loaded_while_it_is_pickled_is_pickled_with_what_it_had():
+    fetcher = PicklableFetcher(image((2, 3, 4, 100, 100)))
+    stack = stack_of(fetcher)
+    PicklableFetcher.broken = True
+    with pytest.raises(OSError, match="broken"):
+        stack.load()
+    PicklableFetcher.broken = False
+
+    class Slow(io.BytesIO):
+        def write(self, data):
+            data = bytes(data)
+            if len(data) == 4 * fetcher.array.size:
+                stack.load()
+            return super().write(data)
+
+    file = Slow()
+    pickle.dump(stack, file)
+    assert "not loaded" not in stack.state()
+    copy = pickle.loads(file.getvalue())
+    np.testing.assert_array_equal(copy.to_numpy(), expected_of(fetcher))
+    assert copy.physical_coordinates().z.tolist() == stack.physical_coordinates().z.tolist()
+
+
+def test_extras_are_not_asked_for_beside_a_load_of_another_thread():
+    class Asked(ArrayFetcher):
+        asking = None
+
+        def pixels_of(self, key):
+            if self.asking is None:
+                self.asking = threading.Thread(target=stack.tile_extras)
+                self.asking.start()
+                self.asking.join(0.2)
+            return super().pixels_of(key)
+
+    fetcher = fetcher_of(Asked)
+    stack = stack_of(fetcher)
+    stack.load()
+    fetcher.asking.join()
+    events = [event for event, _ in fetcher.events]
+    assert events.count("extras") == 24
+    assert "extras" not in events[: 4 * 24]
 
 
 class PicklableFetcher(ArrayFetcher):
@@ -1031,6 +1093,34 @@ def test_what_is_filled_keeps_no_frame_alive():
         assert array[load.extent.rounds.index(key[0]), load.extent.chs.index(key[1]), -1].max() == 0
         for one in (error, error.__cause__ or error.__context__):
             assert one.__traceback__ is None
+
+
+class Rethrown(ArrayFetcher):
+    """Raises errors that are their own cause, or each other's, or several in one."""
+
+    def pixels_of(self, key):
+        gone, broken = OSError("gone"), OSError("broken")
+        try:
+            if key[2] == 9:
+                raise gone
+            return super().pixels_of(key)
+        except OSError as error:
+            if key[1] == 0:
+                raise error from error
+            if key[1] == 3:
+                error.__cause__ = broken
+                raise broken from error
+            raise ExceptionGroup("several", [error]) from None
+
+
+def test_errors_that_lead_back_to_themselves_are_filled_as_others():
+    load = loader_of(fetcher_of(Rethrown))
+    with pytest.warns(DataFormatWarning, match="6 of 24 tiles could not be had"):
+        load.run(on_error="fill")
+    assert len(load.failures) == 6
+    for error in load.failures.values():
+        for one in (error, error.__cause__, *getattr(error, "exceptions", ())):
+            assert one is None or one.__traceback__ is None
 
 
 def test_a_tile_of_a_wider_dtype_is_not_asked_for_again():

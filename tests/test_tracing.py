@@ -5,7 +5,7 @@ from contextlib import ExitStack
 
 import numpy as np
 import pytest
-from fetchers import ArrayFetcher, arguments, image
+from fetchers import ArrayFetcher, ArrayTile, arguments, image
 
 import synth
 from starfish_fetch import (
@@ -209,15 +209,25 @@ def test_metadata_asked_for_alone_is_seen(tmp_path):
     assert (seen.tiles, seen.by_phase["metadata"].opens) == (0, 6)
 
 
-def test_a_crop_is_seen_as_regions():
-    fetcher = ArrayFetcher(image())
+class RegionTile(ArrayTile):
+    def tile_region(self, rows, columns):
+        return self.tile_data()[rows, columns]
+
+
+class RegionFetcher(ArrayFetcher):
+    def get_tile(self, fov, *key):
+        return RegionTile(self, fov, key)
+
+
+@pytest.mark.parametrize(("kind", "regions"), [(RegionFetcher, 24), (ArrayFetcher, 0)])
+def test_a_crop_is_seen_as_regions_where_tiles_have_their_own(kind, regions):
+    fetcher = kind(image())
     with trace() as seen:
         ImageStack.from_tilefetcher(
             **arguments(fetcher), crop_parameters=CropParameters(y_slice=slice(1, 3))
         ).load()
-    assert (seen.calls["tile_region"], seen.calls["tile_data"], seen.tiles) == (24, 0, 24)
-    # That is a default which asks for all of it.
-    assert len(fetcher.asked()) == 24
+    assert (seen.calls["tile_region"], seen.calls["tile_data"]) == (regions, 24 - regions)
+    assert seen.tiles == len(fetcher.asked()) == 24
 
 
 class BareTile:
