@@ -96,7 +96,8 @@ def told(error):
 def left_behind(folder):
     """Return the threads and open files that there are beside what every process has."""
     here = os.path.realpath(folder)
-    threads = [one for one in threading.enumerate() if not one.daemon][1:]
+    # An interrupt in Thread.start leaves a thread in the list that has never run.
+    threads = [one for one in threading.enumerate() if one.is_alive() and not one.daemon][1:]
     for thread in threads:
         if not thread.name.startswith("starfish_fetch"):  # a pool's, which was told to end
             thread.join(5)
