@@ -26,7 +26,7 @@ from starfish_fetch.helper import Helper
 from starfish_fetch.place import Placer, StackArray, WiderDtypeError
 from starfish_fetch.plan import LoadPlan
 from starfish_fetch.sources import sources_of
-from starfish_fetch.threads import run_batches
+from starfish_fetch.threads import Stop, run_batches
 from starfish_fetch.tracing import watched
 from starfish_fetch.verify import PhysicalCoordinates, TileVerifier, as_array
 
@@ -46,7 +46,7 @@ class _Run(NamedTuple):
     """What one thread needs for one run of a load."""
 
     placer: Placer
-    stop: threading.Event
+    stop: Stop
     fill: bool
     advance: Advance | None
 
@@ -290,7 +290,7 @@ class Loader:
             workers = min(allowed, len(order))
         helper = Helper() if allowed > 1 and workers == 1 else None
 
-        def make_work(stop: threading.Event) -> Callable[[Positions], None]:
+        def make_work(stop: Stop) -> Callable[[Positions], None]:
             run = _Run(Placer(self._stack, self._annotate, helper), stop, fill, advance)
             return lambda batch: self._load(batch, run)
 

@@ -2,15 +2,31 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
-__all__ = ["Worker", "run_batches"]
+__all__ = ["Stop", "Worker", "run_batches"]
 
 Batch = TypeVar("Batch")
 
 _LONGEST_START = 5.0
+
+
+class Stop:
+    """Says whether threads should stop; no Event, whose lock an interrupt may leave taken."""
+
+    def __init__(self) -> None:
+        self._is_set = False
+
+    def set(self) -> None:
+        """Tell them to."""
+        self._is_set = True
+
+    def is_set(self) -> bool:
+        """Return whether they should."""
+        return self._is_set
 
 
 class Worker:
@@ -26,39 +42,60 @@ class Worker:
 
     def __init__(self, work: Callable[[], object], name: str) -> None:
         self._work = work
-        self._begun, self._ended = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, name=name)
-        self._started = False
+        self._tried = self._started = False
+        self._claims: dict[str, str] = {}
+        # Not an Event: an interrupt of its wait may come out as a RuntimeError about its lock.
+        self._running = threading.Lock()
+        self._running.acquire()
+
+    def _claim(self, claimant: str) -> bool:
+        """Decide, once and for all, whether the work is done or given up before it was begun."""
+        return self._claims.setdefault("first", claimant) == claimant
 
     def _run(self) -> None:
-        self._begun.set()
         try:
-            self._work()
+            if self._claim("thread"):
+                self._work()
         finally:
-            self._ended.set()
+            self._running.release()
 
     def start(self) -> bool:
         """Start the thread; return whether the system has given one."""
-        self._started = True
+        self._tried = True
+        before = sys.exception()
         try:
             self._thread.start()
-        except RuntimeError:
-            self._started = False
-        return self._started
+        except RuntimeError as error:
+            if error.__context__ is not None and error.__context__ is not before:
+                # An interrupt, which the lock that a start waits for has made this of; the thread
+                # may be there.
+                raise error.__context__ from None
+            self._tried = False
+            return False
+        self._started = True
+        return True
 
     def join(self) -> None:
-        """Wait until the thread has ended, if it was started."""
-        # An interrupt in the midst of its start does not tell whether there is a thread; if so, it
-        # begins at once.
-        if self._started and self._begun.wait(_LONGEST_START):
+        """Wait until the thread has ended, if it was started; what it has not begun it will not."""
+        if not self._tried:
+            return
+        if self._claim("joined") and not self._started:
+            # An interrupt in the midst of its start does not tell whether there is a thread. If
+            # so, it ends at once.
+            if not self._running.acquire(timeout=_LONGEST_START):
+                return
+            self._running.release()
+        else:
             # Thread.join, once interrupted, takes a thread that still runs for one that has ended.
-            self._ended.wait()
-            self._thread.join()
+            with self._running:
+                pass
+        self._thread.join()
 
 
 def run_batches(
     batches: Iterator[Batch],
-    make_work: Callable[[threading.Event], Callable[[Batch], None]],
+    make_work: Callable[[Stop], Callable[[Batch], None]],
     threads: int,
 ) -> list[BaseException]:
     """Work batches off, one after another in each thread; the calling thread is one of them.
@@ -68,7 +105,7 @@ def run_batches(
     batches : iterator
         Each is given to the first thread that is free.
     make_work : callable
-        Called once in each thread, with an event that is set as soon as the work should stop;
+        Called once in each thread, with what says as soon as the work should stop;
         returns what to call with each batch.
     threads : int
         How many.
@@ -82,7 +119,7 @@ def run_batches(
     """
     numbered = enumerate(batches)
     turn = threading.Lock()
-    stop = threading.Event()
+    stop = Stop()
     errors: dict[int, BaseException] = {}
 
     def work() -> None:

@@ -8,6 +8,8 @@ import re
 import stat
 from pathlib import Path
 
+from starfish_fetch.errors import naming
+
 __all__ = ["LARGEST_DESCRIPTION", "check_name", "check_place", "read_own"]
 
 LARGEST_DESCRIPTION = 2**30
@@ -108,7 +110,7 @@ def read_own(root: Path, name: str) -> bytes:
     ValueError
         If it is larger than any description.
     """
-    with check_place(root, name).open("rb") as file:
+    with naming(root / name), check_place(root, name).open("rb") as file:
         size = os.fstat(file.fileno()).st_size
         if size > LARGEST_DESCRIPTION:
             raise ValueError(

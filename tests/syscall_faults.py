@@ -24,11 +24,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from long_mode import LONG
 
 OPEN, READ, WRITE, STAT, CHANGE, LIST = (1 << bit for bit in range(6))
 ALL = 63
 COUNT, FAIL, FAIL_ON, SIGNAL, SHORT = range(5)
-LONG = os.environ.get("HYPOTHESIS_PROFILE") == "long"
+SECONDS = 6000 if LONG else 300  # after which an order is given up
 WARM = (
     *("numpy", "tifffile", "imagecodecs", "imageio.v2", "zarr", "zarr.codecs", "ome_zarr.writer"),
     *(f"starfish_fetch.{name}" for name in ("convert", "npy", "stack", "summary", "progress")),
@@ -76,11 +77,13 @@ def server(folder):
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     with subprocess.Popen(command, env=environment, **pipes) as process:
 
-        def give(function, /, *, seconds=120, **arguments):
-            order = {"function": function, "arguments": arguments, "seconds": seconds}
+        def give(function, /, **arguments):
+            order = {"function": function, "arguments": arguments, "seconds": SECONDS}
             print(json.dumps(order, default=str), file=process.stdin, flush=True)
             answer = json.loads(process.stdout.readline())
             assert "raised" not in answer, answer["raised"]
+            if LONG:  # for whoever counts, with pytest -s
+                print(json.dumps({"function": function, **arguments, **answer}, default=str))
             return answer
 
         yield give
@@ -99,7 +102,8 @@ def left_behind(folder):
     # An interrupt in Thread.start leaves a thread in the list that has never run.
     threads = [one for one in threading.enumerate() if one.is_alive() and not one.daemon][1:]
     for thread in threads:
-        if not thread.name.startswith("starfish_fetch"):  # a pool's, which was told to end
+        # A pool's was told to end; it is not alive if its start was interrupted.
+        if not thread.name.startswith("starfish_fetch") and thread.is_alive():
             thread.join(5)
     files = []
     for descriptor in os.listdir("/proc/self/fd"):

@@ -12,7 +12,8 @@ import sys
 
 import injected_commands
 import pytest
-from syscall_faults import LONG, server
+from long_mode import LONG
+from syscall_faults import server
 
 from starfish_fetch.cli import _app, main
 
@@ -45,7 +46,7 @@ def work(tmp_path_factory):
 @pytest.mark.parametrize("name", injected_commands.COMMANDS)
 def test_an_interrupted_command_ends_in_one_line(warm, work, name):
     step = 1 if LONG else {"compare": 2}.get(name, 23)
-    report = warm("injected_commands:interrupts", name=name, work=work, step=step, seconds=3000)
+    report = warm("injected_commands:interrupts", name=name, work=work, step=step)
     assert report["problems"] == []
     assert report["heard"] >= report["tried"] // 2 > 0
 

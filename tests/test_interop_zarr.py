@@ -300,6 +300,26 @@ def test_what_a_kill_left_half_written_does_not_stay(tmp_path, monkeypatch):
     written(tmp_path / "out", levels=2, overwrite=True)
 
 
+def test_what_a_thread_of_an_interrupted_call_makes_meanwhile_is_taken(tmp_path, monkeypatch):
+    """zarr looks whether there is a group, and then whether there is still none."""
+    import zarr.storage
+
+    real, looks = zarr.storage.LocalStore.get, []
+
+    async def get(self, key, *args, **options):
+        found = await real(self, key, *args, **options)
+        if key == "zarr.json" and not looks:
+            looks.append(key)
+            self.root.mkdir(parents=True, exist_ok=True)
+            (self.root / key).write_text('{"zarr_format": 3, "node_type": "group"}')
+        return found
+
+    monkeypatch.setattr(zarr.storage.LocalStore, "get", get)
+    array = image((2, 2, 3, 6, 5))
+    assert np.array_equal(written(tmp_path / "out", ArrayFetcher(array)).array, array)
+    assert looks
+
+
 def test_a_full_disk_is_told_and_what_is_finished_kept(tmp_path, monkeypatch):
     import zarr.storage._local as local
 

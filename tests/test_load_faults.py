@@ -9,18 +9,23 @@ import errno
 import gc
 import os
 import shutil
+import sys
+import threading
+import time
+from itertools import count
 
 import injected_loads
 import numpy as np
 import pytest
 from injected_loads import Call, truth_of
-from syscall_faults import FAIL, FAIL_ON, LONG, left_behind, server
+from long_mode import LONG
+from syscall_faults import FAIL, FAIL_ON, left_behind, server
 
-from starfish_fetch import tiff_file
+import starfish_fetch as sf
+from starfish_fetch import threads, tiff_file
 from starfish_fetch.errors import SourceError
 from starfish_fetch.helper import Helper
 from starfish_fetch.open_file import OpenFile
-from starfish_fetch.threads import run_batches
 
 CODES = ("EIO", "EACCES", "ENOENT", "ENOMEM", "ESTALE", "EMFILE")
 # Of how many calls one is tried, where there are many of a kind, or each takes long.
@@ -234,9 +239,87 @@ def refuse(thread):
 def test_without_threads_the_calling_one_does_all(monkeypatch):
     monkeypatch.setattr("threading.Thread.start", refuse)
     done = []
-    assert run_batches(iter(range(5)), lambda stop: done.append, 3) == []
+    assert threads.run_batches(iter(range(5)), lambda stop: done.append, 3) == []
     assert done == [0, 1, 2, 3, 4]
     helper = Helper()
     convert = helper.halving(np.copyto)
     assert convert is np.copyto
     helper.close()
+
+
+class Slow(sf.TileFetcher):
+    """Whose tiles take so long that every thread gets some."""
+
+    thread_safe = True
+    extent = sf.Extent({"y": 2, "x": 3}, 0, [0, 1], [0, 1], [0, 1])
+
+    def __init__(self):
+        self.asked = []
+
+    def get_tile(self, *labels):
+        self.asked.append(labels)
+        time.sleep(0.0005)
+        return SlowTile(sum(labels))
+
+
+class SlowTile:
+    shape = Slow.extent.tile_shape
+
+    def __init__(self, number):
+        self.number = number
+        self.coordinates = {"xc": (0, 1), "yc": (0, 1), "zc": 0}
+
+    def tile_data(self):
+        return np.full((2, 3), self.number, np.uint8)
+
+
+class Interrupt:
+    """Raises KeyboardInterrupt where a signal is heard: as a function begins, or one in C ends."""
+
+    modules = ("starfish_fetch.threads", "starfish_fetch.load", "threading")
+
+    def __init__(self, at):
+        self.left = at
+        self.where = None
+
+    def __call__(self, frame, event, argument):
+        code = frame.f_code
+        if event not in ("call", "c_return") or frame.f_globals.get("__name__") not in self.modules:
+            return
+        if code is threading.Condition.__enter__.__code__:
+            return  # here threading leaves the lock taken that the new thread waits for
+        self.left -= 1
+        if self.left == 0:
+            self.where = f"{code.co_qualname}, line {frame.f_lineno}, {event}"
+            sys.setprofile(None)
+            raise KeyboardInterrupt
+
+
+def test_an_interrupt_at_any_step_of_a_load_on_threads_ends_it(monkeypatch):
+    """Also where it comes out of the lock of a thread that is being started as a RuntimeError."""
+    monkeypatch.setattr(threads, "_LONGEST_START", 0)
+    truth = np.indices((2, 2, 2)).sum(0)
+    for at in count(1):
+        fetcher, interrupt = Slow(), Interrupt(at)
+        stack = sf.ImageStack.from_tilefetcher(
+            fetcher, **vars(fetcher.extent), dtype=None, workers=3
+        )
+        sys.setprofile(interrupt)
+        try:
+            stack.load()
+        except KeyboardInterrupt:
+            heard = True
+        else:
+            heard = False
+        finally:
+            sys.setprofile(None)
+        asked = len(fetcher.asked)
+        for thread in threading.enumerate():
+            if thread.name.startswith("starfish_fetch-") and thread.is_alive():
+                thread.join()  # its start was interrupted, and it ends without having begun
+        assert len(fetcher.asked) == asked, interrupt.where
+        np.testing.assert_array_equal(stack.to_numpy()[..., 0, 0], truth, interrupt.where)
+        if interrupt.where is None:
+            break
+        assert heard, interrupt.where
+    assert at > 100

@@ -1,5 +1,6 @@
 """A dataset is opened for what it says of itself, and verified for what it holds."""
 
+import errno
 import importlib
 import json
 import os
@@ -100,6 +101,17 @@ def test_an_unfinished_write_says_what_to_do(tmp_path):
     (tmp_path / "dataset.json.partial").write_text("{}")
     with pytest.raises(FileNotFoundError, match="not finished: make the same call of synth"):
         Dataset.open(tmp_path)
+
+
+def test_a_description_that_cannot_be_read_is_named(dataset, monkeypatch):
+    def fails(descriptor):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fstat", fails)
+        with pytest.raises(OSError, match="Input/output") as caught:
+            Dataset.open(dataset.root)
+    assert caught.value.filename == str(dataset.root / "dataset.json")
 
 
 DIGEST = {"sha256": "0" * 64, "bytes": 3}

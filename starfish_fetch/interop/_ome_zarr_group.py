@@ -210,34 +210,40 @@ class Group:
         load_writer()
 
     def _open(self) -> Any:
-        return load_zarr().open_group(self._path, mode="a", zarr_format=self._zarr_format)
+        zarr = load_zarr()
+        try:
+            return zarr.open_group(self._path, mode="a", zarr_format=self._zarr_format)
+        except zarr.errors.ContainsGroupError:
+            # A thread of zarr, which an interrupt does not end, has made it for the call before.
+            return zarr.open_group(self._path, mode="r+", zarr_format=self._zarr_format)
 
     def create_arrays(self, dtype: np.dtype[Any]) -> None:
         """Create an array for each level; those that are there stay."""
         group = self._open()
         three = self._zarr_format == 3
+        zarr = load_zarr()
         self._arrays = []
         for level in range(self._shape.levels):
-            if str(level) in group:
+            try:
+                array = group.create_array(
+                    str(level),
+                    shape=(*self._shape.planes, *self._shape.sides(level)),
+                    dtype=dtype,
+                    chunks=self._shape.chunks(level),
+                    shards=self._shape.shards(level) if three else None,
+                    chunk_key_encoding={"name": "default" if three else "v2", "separator": "/"},
+                    dimension_names=list("tczyx") if three else None,
+                    # With a checksum, so that damage is found.
+                    compressors=_compressor(three=three),
+                    fill_value=0,
+                    # So that a file that is missing is known to be lost.
+                    config={"write_empty_chunks": True},
+                )
+            except zarr.errors.ContainsArrayError:
                 # What is read back from a file does not know this, and takes it from here alone
                 # before zarr 3.1.6.
-                with load_zarr().config.set({"array.write_empty_chunks": True}):
-                    self._arrays.append(group[str(level)])
-                continue
-            array = group.create_array(
-                str(level),
-                shape=(*self._shape.planes, *self._shape.sides(level)),
-                dtype=dtype,
-                chunks=self._shape.chunks(level),
-                shards=self._shape.shards(level) if three else None,
-                chunk_key_encoding={"name": "default" if three else "v2", "separator": "/"},
-                dimension_names=list("tczyx") if three else None,
-                # With a checksum, so that damage is found.
-                compressors=_compressor(three=three),
-                fill_value=0,
-                # So that a file that is missing is known to be lost.
-                config={"write_empty_chunks": True},
-            )
+                with zarr.config.set({"array.write_empty_chunks": True}):
+                    array = group[str(level)]
             self._arrays.append(array)
 
     def write(self, place: tuple[int, int, int], pixels: NDArray[Any]) -> list[Path]:
