@@ -202,6 +202,9 @@ _ELSEWHERE = (
     b'FirstT="0" FirstZ="0" IFD="0" PlaneCount="2"><UUID FileName="secret.tif">urn:uuid:1</UUID>'
     b"</TiffData></Pixels></Image></OME>"
 )
+_NOWHERE = _ELSEWHERE.replace(
+    b'PlaneCount="2"><UUID FileName="secret.tif">urn:uuid:1</UUID></TiffData>', b'PlaneCount="1"/>'
+)
 
 
 def bad_tiffs() -> Iterator[BadTiff]:
@@ -244,6 +247,10 @@ def _chains() -> Iterator[BadTiff]:
         "no page", "a header that leads nowhere", "has no page",
         _data(b"II\x2a\0" + bytes(12)),
     )  # fmt: skip
+    yield BadTiff(
+        "nothing but a copy of reduced size", "the image that it is a copy of is missing",
+        "nothing but copies of reduced size", _data(make(_one(254, 1))),
+    )  # fmt: skip
     reduced = b"".join(
         struct.pack("<HHHIII", 1, 254, 4, 1, 1, 18 * number) for number in range(1, 60_001)
     )
@@ -285,6 +292,18 @@ def _shapes() -> Iterator[BadTiff]:
     yield BadTiff(
         "no columns", "a plane without pixels", "of the shape|without pixels",
         _data(make(_one(256, 0))),
+    )  # fmt: skip
+    yield BadTiff(
+        "no depth", "a plane without pixels", "a page without pixels",
+        _data(make(_one(32997, 0))),
+    )  # fmt: skip
+    yield BadTiff(
+        "compressed volume", "its planes are not parts that can be decoded by themselves",
+        "has compressed volumes; each plane must be a page",
+        _data(
+            make({**_one(32997, 2), **_one(259, 8, _SHORT)}, body=zlib.compress(_RAW * 2))
+        ),
+        planes=2,
     )  # fmt: skip
     yield BadTiff(
         "65,535 samples", "65,535 planes in a page", "planes found|of the shape",
@@ -513,6 +532,10 @@ def _liars() -> Iterator[BadTiff]:
             "holds uint16, its page uint8", _encoded(scheme, codec, bytes, PIXELS * np.uint16(257)),
             codec=codec,
         )  # fmt: skip
+    yield BadTiff(
+        "planes that are nowhere", "its OME-XML says where one of two planes is", "planes found",
+        _data(_described(_NOWHERE, 3)), planes=2,
+    )  # fmt: skip
     yield BadTiff(
         "planes in another file", "its OME-XML says that a file beside it has them", "planes found",
         _data(_described(_ELSEWHERE, 3)), planes=2,

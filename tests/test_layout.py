@@ -112,6 +112,7 @@ def test_inner_order_is_the_order_of_pages():
         ("", "rcz", "below the root"),
         ("a.tiff", "rcy", "inner must name some of 'r', 'c', 'z'"),
         ("a{z}.tiff", "rcr", "each once"),
+        ("a{r}{z}.tiff", "q", r"each once; got \('q',\)"),
     ],
 )
 def test_layouts_that_are_refused(template, inner, message):

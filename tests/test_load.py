@@ -11,7 +11,7 @@ import warnings
 
 import numpy as np
 import pytest
-from fetchers import ArrayFetcher, arguments, image
+from fetchers import ArrayFetcher, ArrayTile, arguments, image
 from hypothesis import given
 from hypothesis import strategies as st
 from test_plan import expected_order
@@ -276,6 +276,26 @@ def broken(method, answer, only=None):
     return fetcher_of(type("Broken", (ArrayFetcher,), {method: replaced}))
 
 
+class Like:
+    """An array of another library: neither numpy's nor derived from it."""
+
+    def __init__(self, array):
+        self.array, self.dtype, self.shape = array, array.dtype, array.shape
+
+    def __array__(self, dtype=None, copy=None):
+        return self.array
+
+
+@pytest.mark.parametrize("crop", [None, CropParameters(y_slice=slice(1, 3), x_slice=slice(0, 2))])
+@pytest.mark.parametrize("kind", [Like, np.ma.masked_array, lambda a: a.view(np.memmap)])
+def test_arrays_of_any_kind_are_taken(kind, crop):
+    fetcher = broken("pixels_of", kind)
+    part = np.s_[...] if crop is None else np.s_[..., 1:3, 0:2]
+    stack = stack_of(fetcher, crop_parameters=crop)
+    assert type(stack.to_numpy()) is np.ndarray
+    np.testing.assert_array_equal(stack.to_numpy(), expected_of(fetcher)[part])
+
+
 NOTE = "tile (fov=0, round=5, ch=7, zplane=9)"
 
 
@@ -324,6 +344,32 @@ def test_a_declared_shape_other_than_the_tile_is_an_error():
     wrong = {**arguments(fetcher), "tile_shape": {"y": 5, "x": 6}}
     with pytest.raises(ValueError, match=r"shape is \(6, 5\) .* but \(5, 6\) was declared"):
         ImageStack.from_tilefetcher(**wrong).load()
+
+
+def fetcher_saying(shape):
+    tile_class = type("Saying", (ArrayTile,), {"shape": shape})
+
+    class Saying(ArrayFetcher):
+        def get_tile(self, fov, *key):
+            return tile_class(self, fov, key)
+
+    return fetcher_of(Saying)
+
+
+@pytest.mark.parametrize("shape", [{"x": 5}, {"r": 6, "c": 5}, (6, 5), 30, None])
+def test_a_shape_that_is_no_mapping_of_y_and_x_is_an_error(shape):
+    with pytest.raises(ValueError, match="expected a mapping with the keys 'y' and 'x'") as raised:
+        stack_of(fetcher_saying(shape)).load()
+    assert repr(shape) in str(raised.value)
+    assert raised.value.__notes__ == ["tile (fov=0, round=1, ch=0, zplane=-2)"]
+
+
+@pytest.mark.parametrize("crop", [None, CropParameters(y_slice=slice(1, 3))])
+def test_a_shape_may_say_more_than_y_and_x(crop):
+    fetcher = fetcher_saying({"x": 5, "y": 6, "z": 1})
+    rows = slice(None) if crop is None else slice(1, 3)
+    pixels = stack_of(fetcher, crop_parameters=crop).to_numpy()
+    np.testing.assert_array_equal(pixels, expected_of(fetcher)[..., rows, :])
 
 
 @pytest.mark.parametrize("dtype", ["f2", "f4", "f8", "i2"])

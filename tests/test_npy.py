@@ -10,14 +10,14 @@ from starfish_fetch import Extent, Layout, NpyTileFetcher, SourceError
 PIXELS = np.arange(2 * 4 * 6, dtype=np.uint8).reshape(2, 1, 4, 6)
 
 
-def fetcher_of(folder):
+def fetcher_of(folder, **options):
     extent = Extent({"y": 4, "x": 6}, fov=0, rounds=[0], chs=[0, 1], zplanes=[0])
-    return NpyTileFetcher(folder, Layout("r{r}.npy", inner="cz"), extent)
+    return NpyTileFetcher(folder, Layout("r{r}.npy", inner="cz"), extent, **options)
 
 
-def written(version):
+def written(version, pixels=PIXELS):
     stream = io.BytesIO()
-    np.lib.format.write_array(stream, PIXELS, version=version)
+    np.lib.format.write_array(stream, pixels, version=version)
     return stream.getvalue()
 
 
@@ -44,6 +44,34 @@ def test_what_is_no_such_file_is_told(tmp_path, data, message):
     fetcher = fetcher_of(tmp_path)
     with pytest.raises(SourceError, match=message):
         fetcher.get_tile(0, 0, 0, 0).tile_data()
+
+
+@pytest.mark.parametrize(
+    ("pixels", "message"),
+    [
+        (PIXELS > 7, "holds bool; pixels are integers or floats"),
+        (PIXELS.astype("S3"), r"holds \|S3; pixels are"),
+        (np.asfortranarray(PIXELS), "is in Fortran order: save numpy.ascontiguousarray of it"),
+        (PIXELS.swapaxes(2, 3).copy(), r"of the shape \(2, 1, 6, 4\); expected \(4, 6\)"),
+        (PIXELS[0, 0, 0], r"of the shape \(6,\); expected \(4, 6\)"),
+        (PIXELS[:1], "1 planes found; the layout and the extent expect 2"),
+        (np.concatenate([PIXELS] * 2), "4 planes found; the layout and the extent expect 2"),
+        (PIXELS.astype(np.int8), "holds int8; expected uint8"),
+    ],
+)
+def test_an_array_other_than_expected_is_refused_and_the_file_named(tmp_path, pixels, message):
+    (tmp_path / "r0.npy").write_bytes(written((1, 0), pixels))
+    fetcher = fetcher_of(tmp_path, dtype=np.uint8)
+    with pytest.raises(SourceError, match=rf"r0\.npy.* {message}|r0\.npy: {message}") as raised:
+        fetcher.get_tile(0, 0, 1, 0).tile_data()
+    assert "tile (fov=0, round=0, ch=1, zplane=0)" in raised.value.__notes__[0]
+
+
+def test_the_byte_order_of_an_array_is_not_its_dtype(tmp_path):
+    wide = (PIXELS * np.uint16(257)).astype(">u2")
+    (tmp_path / "r0.npy").write_bytes(written((1, 0), wide))
+    fetcher = fetcher_of(tmp_path, dtype=np.uint16)
+    np.testing.assert_array_equal(fetcher.get_tile(0, 0, 1, 0).tile_data(), wide[1, 0])
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path, monkeypatch):

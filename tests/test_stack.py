@@ -232,6 +232,19 @@ def test_set_slice_refuses_what_does_not_fit(data, axes, error, message):
     np.testing.assert_array_equal(stack.to_numpy(), EXPECTED)
 
 
+def test_set_slice_warns_of_nan_and_writes_it():
+    stack = loaded()
+    selector = {"r": stack.axis_labels("r")[1], "c": stack.axis_labels("c")[0]}
+    data = EXPECTED[1, 0].copy()
+    data[3, 4, 5] = np.nan
+    with pytest.warns(DataFormatWarning, match="the data has NaN pixels") as caught:
+        stack.set_slice(selector, data, axes="z")
+    assert [warning.filename for warning in caught] == [__file__]
+    expected = EXPECTED.copy()
+    expected[1, 0] = data
+    np.testing.assert_array_equal(stack.to_numpy(), expected)
+
+
 def test_set_slice_keeps_a_stack_of_integers_what_it_is():
     stack = unloaded(dtype=None)
     stack.set_slice({"r": 0, "c": 1, "z": 9}, np.full((7, 6), 9, np.uint16))

@@ -1,11 +1,15 @@
 """TiffTileFetcher on files as other programs write them, whole and damaged."""
 
+import errno
 import gc
 import itertools
 import json
 import os
 import pickle
+import signal
 import struct
+import sys
+from contextlib import suppress
 
 import imageio.v2
 import numpy as np
@@ -244,6 +248,20 @@ def test_copies_of_reduced_size_are_no_planes(tmp_path, reduced_first):
     check_one_file(tmp_path, pixels)
 
 
+def test_copies_of_reduced_size_are_left_out_of_a_file_like_one_before(tmp_path, monkeypatch):
+    pixels = image((2, 1, 3, 33, 21))
+    for r in range(2):
+        with tifffile.TiffWriter(tmp_path / f"r{r}.tif") as tiff:
+            for plane in pixels[r, 0]:
+                tiff.write(plane, metadata=None)
+                tiff.write(plane[::2, ::2], metadata=None, subfiletype=1)
+    with fetcher_of_files(tmp_path, pixels.shape) as fetcher:
+        first = stack_of(fetcher, dtype=None).sel({"r": 0}).to_numpy()
+        monkeypatch.setattr(tifffile, "TiffFile", None)
+        second = stack_of(fetcher, dtype=None).sel({"r": 1}).to_numpy()
+    np.testing.assert_array_equal(np.concatenate([first, second]), pixels)
+
+
 def fetcher_of_files(folder, shape, dtype=None):
     return TiffTileFetcher(folder, PER_ROUND, extent_of(shape), dtype=dtype)
 
@@ -472,6 +490,122 @@ def test_few_files_are_open_at_a_time_and_headers_are_kept(tmp_path, monkeypatch
     assert open_files() == before
 
 
+def test_little_is_remembered_of_many_files(tmp_path, monkeypatch):
+    monkeypatch.setattr(starfish_fetch.tiff, "_MAX_PATHS", 2)
+    monkeypatch.setattr(starfish_fetch.tiff_file, "_MAX_HEADERS", 2)
+    monkeypatch.setattr(starfish_fetch.tiff_file, "_MAX_OPEN", 1)
+    pixels = image((5, 1, 2, 33, 21))
+    write_rounds(tmp_path, pixels)
+    with fetcher_of_files(tmp_path, pixels.shape) as fetcher:
+        for _ in range(2):
+            np.testing.assert_array_equal(stack_of(fetcher, dtype=None).to_numpy(), pixels)
+            assert len(fetcher._paths) <= 2
+            assert len(fetcher._files._headers) == 2
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs forks")
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_a_fork_while_a_file_is_opened_reads_on(tmp_path, monkeypatch):
+    """In the child, nobody will ever give the lock back."""
+    pixels = image(SHAPE)
+    write_rounds(tmp_path, pixels)
+    with TiffTileFetcher(tmp_path, PER_ROUND, extent_of()) as fetcher:
+        first = fetcher.get_tile(0, 0, 0, 0).tile_data()
+        with fetcher._files._lock:
+            child = os.fork()
+            if child == 0:
+                right = False
+                try:
+                    signal.alarm(30)
+                    right = (fetcher.get_tile(0, 1, 2, 3).tile_data() == pixels[1, 2, 3]).all()
+                finally:
+                    os._exit(0 if right else 1)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        # The same where all of it can be looked at: as if this were the child.
+        with fetcher._files._lock:
+            monkeypatch.setattr(os, "getpid", lambda: child)
+            read = fetcher.get_tile(0, 1, 2, 3).tile_data()
+    np.testing.assert_array_equal(first, pixels[0, 0, 0])
+    np.testing.assert_array_equal(read, pixels[1, 2, 3])
+
+
+def test_a_file_that_can_no_longer_be_looked_at_is_opened_again(tmp_path, monkeypatch):
+    pixels = image(SHAPE)
+    write_rounds(tmp_path, pixels)
+    with TiffTileFetcher(tmp_path, PER_ROUND, extent_of()) as fetcher:
+        first = fetcher.get_tile(0, 0, 0, 0).tile_data()
+        forgotten = fetcher._files._open[str(tmp_path / "r0.tif")][0]
+
+        def is_still(file, identity):
+            if file is forgotten:
+                raise OSError(errno.ESTALE, "Stale file handle")
+            return file.identity() == identity
+
+        monkeypatch.setattr(starfish_fetch.open_file.OpenFile, "is_still", is_still)
+        with trace(tmp_path) as seen:
+            again = fetcher.get_tile(0, 0, 0, 0).tile_data()
+    assert seen.opens == 1
+    np.testing.assert_array_equal(first, pixels[0, 0, 0])
+    np.testing.assert_array_equal(again, first)
+
+
+def test_a_file_that_is_changed_while_it_is_read_is_refused_and_then_read_anew(
+    tmp_path, monkeypatch
+):
+    write_rounds(tmp_path, image(SHAPE))
+    path = tmp_path / "r0.tif"
+    changed = image(SHAPE, seed=5)
+    read_at = starfish_fetch.open_file._read_at
+
+    def changing(descriptor, target, offset):
+        count = read_at(descriptor, target, offset)
+        if len(target) == 33 * 21 * 2 and not path.with_suffix(".done").exists():
+            path.with_suffix(".done").touch()
+            with open(path, "r+b") as file:
+                file.write((tmp_path / "other.tif").read_bytes())
+        return count
+
+    tifffile.imwrite(tmp_path / "other.tif", changed[0], photometric="minisblack", bigtiff=True)
+    monkeypatch.setattr(starfish_fetch.open_file, "_read_at", changing)
+    with TiffTileFetcher(tmp_path, PER_ROUND, extent_of()) as fetcher:
+        with pytest.raises(SourceError, match=r"r0\.tif was changed while it was read"):
+            fetcher.get_tile(0, 0, 0, 0).tile_data()
+        np.testing.assert_array_equal(fetcher.get_tile(0, 0, 0, 0).tile_data(), changed[0, 0, 0])
+
+
+def test_where_nothing_limits_descriptors_files_are_kept_open(tmp_path, monkeypatch):
+    """As where the system has no such limits."""
+    monkeypatch.setitem(sys.modules, "resource", None)
+    monkeypatch.setattr(starfish_fetch.tiff_file, "_MAX_OPEN", 3)
+    pixels = image((5, 1, 1, 33, 21))
+    write_rounds(tmp_path, pixels)
+    with fetcher_of_files(tmp_path, pixels.shape) as fetcher:
+        np.testing.assert_array_equal(stack_of(fetcher, dtype=None).to_numpy(), pixels)
+        assert len(fetcher._files._open) == 3
+
+
+def test_a_decoder_that_gives_too_little_is_refused(tmp_path, monkeypatch):
+    """tifffile refuses it itself, but not in every version."""
+    decode = starfish_fetch.tiff_file.decode_part
+
+    def lossy(plane, number, encoded, path):
+        decoded, top, left = decode(plane, number, encoded, path)
+        return decoded[:-1], top, left
+
+    monkeypatch.setattr(starfish_fetch.tiff_file, "decode_part", lossy)
+    write_rounds(tmp_path, image(SHAPE), compression="zlib")
+    with (
+        TiffTileFetcher(tmp_path, PER_ROUND, extent_of()) as fetcher,
+        pytest.raises(SourceError, match=r"holds the shape \(32, 21\); expected at least \(33,"),
+    ):
+        fetcher.get_tile(0, 0, 0, 0).tile_data()
+
+
+def test_a_fetcher_shows_what_it_was_made_of(tmp_path):
+    fetcher = TiffTileFetcher(tmp_path, PER_ROUND, extent_of())
+    assert repr(fetcher) == f"TiffTileFetcher({str(tmp_path)!r}, {PER_ROUND!r})"
+
+
 def test_fewer_descriptors_than_files_are_enough(tmp_path):
     resource = pytest.importorskip("resource")
     pixels = image((30, 1, 1, 5, 5))
@@ -481,11 +615,19 @@ def test_fewer_descriptors_than_files_are_enough(tmp_path):
     stack_of(fetcher).sel({"r": 0}).load()
     highest = max(map(int, os.listdir("/proc/self/fd")))
     resource.setrlimit(resource.RLIMIT_NOFILE, (highest + 6, hard))
+    others = []
     try:
+        with suppress(OSError):  # too many open files
+            while True:
+                others.append(os.open(os.devnull, os.O_RDONLY))
+        os.close(others.pop())
         loaded = stack_of(fetcher, dtype=None, workers=1).to_numpy()
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        for descriptor in others:
+            os.close(descriptor)
     np.testing.assert_array_equal(loaded, pixels)
+    assert len(fetcher._files._open) <= 2
 
 
 def test_rows_that_are_not_wanted_are_not_read(tmp_path, monkeypatch):
@@ -651,6 +793,11 @@ def without_its_last_byte(path):
     os.truncate(path, path.stat().st_size - 1)
 
 
+def an_array(path):
+    with open(path, "wb") as file:
+        np.save(file, np.zeros(ONE, "u2"))
+
+
 def garbled(path):
     with tifffile.TiffFile(path) as tiff:
         page = tiff.pages[len(tiff.pages) - 1]
@@ -671,6 +818,7 @@ def rewritten(pixels, **options):
         (folder, IsADirectoryError, r"Is a directory: '.*r1\.tif'"),
         (text, SourceError, r"r1\.tif is not a readable TIFF file: not a TIFF file"),
         (empty, SourceError, r"r1\.tif is not a readable TIFF file"),
+        (an_array, SourceError, r"r1\.tif .*; it is a \.npy file: read it with NpyTileFetcher"),
         (shorter, SourceError, r"r1\.tif"),
         (without_its_last_byte, SourceError, r"r1\.tif is truncated: 1386 bytes .* 1385 are"),
         (rewritten(np.zeros((3, 4, 33, 20), "u2")), SourceError, r"shape \(33, 20\); expected"),
@@ -762,6 +910,20 @@ def test_missing_files_are_filled_and_listed(tmp_path):
     )
     np.testing.assert_array_equal(stack.to_numpy()[0], pixels[0])
     assert (stack.to_numpy()[1] == 7).all()
+
+
+def test_a_file_that_fails_while_it_is_parsed_is_named(tmp_path, monkeypatch):
+    write_rounds(tmp_path, image(SHAPE))
+
+    def fails(descriptor, target, offset):
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(starfish_fetch.open_file, "_read_at", fails)
+    with (
+        TiffTileFetcher(tmp_path, PER_ROUND, extent_of()) as fetcher,
+        pytest.raises(OSError, match=r"Input/output error: '.*r0\.tif'"),
+    ):
+        stack_of(fetcher).load()
 
 
 def test_unreadable_file_names_itself(tmp_path, monkeypatch):
