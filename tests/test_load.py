@@ -1,5 +1,6 @@
 """What a load asks of a fetcher, in which order, and what it makes of the answers."""
 
+import gc
 import io
 import itertools
 import pickle
@@ -8,6 +9,8 @@ import signal
 import threading
 import time
 import warnings
+import weakref
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -29,6 +32,7 @@ from starfish_fetch import (
 from starfish_fetch.axes import Extent
 from starfish_fetch.crop import Window
 from starfish_fetch.load import Loader
+from starfish_fetch.place import StackArray
 from starfish_fetch.testing.strategies import dtypes
 
 LABELS = ([5, 1], [0, 7, 3], [-2, 0, 4, 9])
@@ -211,6 +215,25 @@ def test_large_tiles_of_a_fetcher_with_one_buffer_are_right(dtype, keep, workers
     assert not loading_threads()
 
 
+@pytest.mark.parametrize(
+    ("workers", "thread_safe", "helpers"),
+    [(1, False, 0), (2, False, 1), (3, False, 1), (2, True, 0)],
+)
+def test_a_second_thread_helps_where_the_fetcher_has_one(workers, thread_safe, helpers):
+    class Watching(ArrayFetcher):
+        seen = 0
+
+        def pixels_of(self, key):
+            self.seen = max(self.seen, loading_threads().count("starfish_fetch-helper"))
+            return super().pixels_of(key)
+
+    fetcher = Watching(image((1, 1, 4, 800, 700)))
+    fetcher.thread_safe = thread_safe
+    stack = stack_of(fetcher, workers=workers, group_by="z").load()
+    assert fetcher.seen == helpers
+    np.testing.assert_array_equal(stack.to_numpy(), expected_of(fetcher))
+
+
 def test_an_error_in_a_large_tile_leaves_no_thread():
     pixels = np.zeros((1, 2, 2, 800, 700), np.float32)
     pixels[0, 1, 0, 799, 699] = 2
@@ -354,6 +377,12 @@ def fetcher_saying(shape):
             return tile_class(self, fov, key)
 
     return fetcher_of(Saying)
+
+
+def test_a_tile_that_says_another_shape_than_it_has_is_an_error():
+    stack = stack_of(fetcher_saying({"y": 5, "x": 6}))
+    with pytest.raises(ValueError, match=r"shape is \(5, 6\) .* but \(6, 5\) was declared"):
+        stack.load()
 
 
 @pytest.mark.parametrize("shape", [{"x": 5}, {"r": 6, "c": 5}, (6, 5), 30, None])
@@ -988,25 +1017,26 @@ def test_a_stack_is_pickled_before_during_and_after_a_load():
         np.testing.assert_array_equal(copy.to_numpy(), expected_of(fetcher))
 
 
-def test_a_stack_that_is_loaded_while_it_is_pickled_is_pickled_with_what_it_had():
-    fetcher = PicklableFetcher(image((2, 3, 4, 100, 100)))
-    stack = stack_of(fetcher)
+@pytest.mark.parametrize("at", [StackArray, bytearray, np.ndarray])
+def test_a_stack_that_is_loaded_while_it_is_pickled_is_pickled_with_what_it_had(at):
+    fetcher = PicklableFetcher(image())
+    stack = stack_of(fetcher, group_by="z")
     PicklableFetcher.broken = True
     with pytest.raises(OSError, match="broken"):
         stack.load()
     PicklableFetcher.broken = False
+    file = io.BytesIO()
 
-    class Slow(io.BytesIO):
-        def write(self, data):
-            data = bytes(data)
-            if len(data) == 4 * fetcher.array.size:
+    class Meanwhile(pickle.Pickler):
+        def persistent_id(self, value):
+            if isinstance(value, at) and getattr(value, "shape", (2, 3, 4))[:3] == (2, 3, 4):
                 stack.load()
-            return super().write(data)
 
-    file = Slow()
-    pickle.dump(stack, file)
+    Meanwhile(file).dump(stack)
     assert "not loaded" not in stack.state()
     copy = pickle.loads(file.getvalue())
+    assert "not loaded" in copy.state()
+    assert vars(copy._loader).keys() == vars(stack._loader).keys()
     np.testing.assert_array_equal(copy.to_numpy(), expected_of(fetcher))
     assert copy.physical_coordinates().z.tolist() == stack.physical_coordinates().z.tolist()
 
@@ -1141,6 +1171,60 @@ def test_what_is_filled_keeps_no_frame_alive():
             assert one.__traceback__ is None
 
 
+class RowTile(ArrayTile):
+    """Gives rows into memory of the loader's, until it fails in the midst of a tile."""
+
+    def row_reader(self, rows):
+        fetcher, pixels = self.fetcher, self.fetcher.pixels_of(self.key)[rows]
+        broken = self.key in fetcher.broken
+
+        class Reader:
+            dtype = pixels.dtype
+
+            def read(self, row, out):
+                out[...] = 99 if broken else pixels[row : row + len(out)]
+                if broken:
+                    raise OSError(5, "Input/output error")
+
+        return Reader()
+
+    def tile_data(self):
+        raise AssertionError("its rows are to be read")
+
+
+class RowFetcher(Flaky):
+    where = "rows"
+
+    def get_tile(self, fov, *key):
+        return RowTile(self, fov, key)
+
+
+@pytest.mark.parametrize("keep", [False, True])
+def test_rows_that_cannot_be_read_are_an_error_or_filled(keep):
+    fetcher = fetcher_of(RowFetcher)
+    load = loader_of(fetcher, dtype=None if keep else np.float32)
+    with pytest.raises(OSError, match="Input/output error") as raised:
+        load.run()
+    assert raised.value.__notes__ == ["tile (fov=0, round=1, ch=3, zplane=0) from 'r1.tiff'"]
+    with pytest.warns(DataFormatWarning, match="2 of 24 tiles could not be had"):
+        array = load.run(on_error="fill", fill_value=1)
+    assert load.failures.keys() == fetcher.broken
+    for error in load.failures.values():
+        assert len(error.__notes__) == 1
+    expected = fetcher.array.copy() if keep else expected_of(fetcher)
+    expected[0, 1, 1] = expected[1, 2, 3] = 1
+    np.testing.assert_array_equal(array, expected)
+
+
+def test_rows_of_a_tile_of_another_shape_are_refused():
+    fetcher = fetcher_of(RowFetcher)
+    fetcher.broken = frozenset()
+    extent = Extent({"y": 4, "x": 5}, 0, *fetcher.labels)
+    load = Loader(fetcher, extent, Window(slice(0, 4), slice(0, 5)))
+    with pytest.raises(ValueError, match=r"shape is \(6, 5\) .* but \(4, 5\) was declared"):
+        load.run()
+
+
 class Rethrown(ArrayFetcher):
     """Raises errors that are their own cause, or each other's, or several in one."""
 
@@ -1181,6 +1265,58 @@ def test_a_tile_of_a_wider_dtype_is_not_asked_for_again():
     np.testing.assert_array_equal(array, fetcher.array)
     asked = [key for event, key in fetcher.events if event == "tile_data"]
     assert len(asked) == len(set(asked)) == 18
+
+
+def test_tiles_of_wider_dtypes_that_come_together_are_not_asked_for_again():
+    class Growing(ArrayFetcher):
+        thread_safe = True
+        both = threading.Barrier(2, timeout=30)
+
+        def pixels_of(self, key):
+            if key[2] > 0:
+                self.both.wait()
+            return super().pixels_of(key).astype("u1" if key[2] == 0 else f"u{2 << key[0]}")
+
+    # Of a size of which each is a batch; of the three z-planes, two are wider.
+    fetcher = Growing(image((2, 1, 2, 900, 1200), np.uint8))
+    with pytest.warns(DataFormatWarning, match="same precision"):
+        array = loader_of(fetcher, dtype=None, workers=2, group_by=(Axes.ROUND,)).run()
+    assert array.dtype == np.uint32
+    np.testing.assert_array_equal(array, fetcher.array)
+    assert len(fetcher.asked()) == 4
+
+
+def test_errors_of_a_load_let_go_of_what_they_read():
+    class Held:
+        """As an open file or pixels, in a frame that an error has passed."""
+
+    class TwoErrors(ArrayFetcher):
+        thread_safe = True
+        both = threading.Barrier(2, timeout=30)
+
+        def pixels_of(self, key):
+            self.held[key[0]] = weakref.ref(held := Held())
+            self.both.wait()
+            raise OSError(f"round {key[0]}", type(held))
+
+    fetcher = TwoErrors(image((2, 1, 1, 900, 1200)))
+    fetcher.held = {}
+    load = loader_of(fetcher, workers=2, group_by=(Axes.ROUND,))
+    gc.collect()
+    gc.disable()
+    try:
+        with suppress(OSError):
+            load.run()
+        assert [ref() for ref in fetcher.held.values()] == [None, None]
+        fetcher.held = {}
+        try:
+            load.run()
+        except OSError as error:
+            assert error.args[0] == "round 0"  # noqa: PT017
+            assert fetcher.held[0]() is not None
+            assert fetcher.held[1]() is None
+    finally:
+        gc.enable()
 
 
 def test_a_warning_of_a_load_shows_the_line_that_ran_it():
