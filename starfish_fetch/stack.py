@@ -83,6 +83,12 @@ class ImageStack:
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state, _lock=threading.RLock())
 
+    def __copy__(self) -> ImageStack:
+        """Share everything, and the lock: it guards the one load that both have."""
+        stack = object.__new__(type(self))
+        vars(stack).update(vars(self))
+        return stack
+
     def __deepcopy__(self, memo: dict[int, Any]) -> ImageStack:
         """Copy pixels and state; the fetcher, which is not the stack's own, is shared."""
         with self._lock:

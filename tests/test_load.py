@@ -1,5 +1,6 @@
 """What a load asks of a fetcher, in which order, and what it makes of the answers."""
 
+import copy
 import gc
 import io
 import itertools
@@ -1034,11 +1035,38 @@ def test_a_stack_that_is_loaded_while_it_is_pickled_is_pickled_with_what_it_had(
 
     Meanwhile(file).dump(stack)
     assert "not loaded" not in stack.state()
-    copy = pickle.loads(file.getvalue())
-    assert "not loaded" in copy.state()
-    assert vars(copy._loader).keys() == vars(stack._loader).keys()
-    np.testing.assert_array_equal(copy.to_numpy(), expected_of(fetcher))
-    assert copy.physical_coordinates().z.tolist() == stack.physical_coordinates().z.tolist()
+    again = pickle.loads(file.getvalue())
+    assert "not loaded" in again.state()
+    assert vars(again._loader).keys() == vars(stack._loader).keys()
+    np.testing.assert_array_equal(again.to_numpy(), expected_of(fetcher))
+    assert again.physical_coordinates().z.tolist() == stack.physical_coordinates().z.tolist()
+
+
+def test_a_stack_and_its_shallow_copy_load_one_after_the_other():
+    class Turns(ArrayFetcher):
+        other = None
+        asked_by_other, loaded = threading.Event(), threading.Event()
+
+        def pixels_of(self, key):
+            if self.other is None:
+                self.other = threading.Thread(target=shallow.load)
+                self.other.start()
+                self.asked_by_other.wait(0.2)
+            elif threading.current_thread() is self.other:
+                self.asked_by_other.set()
+                self.loaded.wait(30)
+            return super().pixels_of(key)
+
+    fetcher = fetcher_of(Turns)
+    stack = stack_of(fetcher)
+    shallow = copy.copy(stack)
+    try:
+        np.testing.assert_array_equal(stack.to_numpy(), expected_of(fetcher))
+    finally:
+        fetcher.loaded.set()
+        fetcher.other.join()
+    assert shallow.to_numpy() is stack.to_numpy()
+    assert len(fetcher.asked()) == 24
 
 
 def test_extras_are_not_asked_for_beside_a_load_of_another_thread():
