@@ -1014,8 +1014,8 @@ def test_a_stack_is_pickled_before_during_and_after_a_load():
     PicklableFetcher.broken = False
     during = pickle.loads(pickle.dumps(stack))
     after = pickle.loads(pickle.dumps(stack.load()))
-    for copy in (during, after):
-        np.testing.assert_array_equal(copy.to_numpy(), expected_of(fetcher))
+    for again in (during, after):
+        np.testing.assert_array_equal(again.to_numpy(), expected_of(fetcher))
 
 
 @pytest.mark.parametrize("at", [StackArray, bytearray, np.ndarray])
