@@ -67,7 +67,7 @@ class Layout:
 
     def _check_path(self, path: str) -> None:
         folders = path.split("/")
-        if folders[0] == "" or folders[-1] == "" or ".." in folders or "\\" in path:
+        if folders[0] == "" or folders[-1] in ("", ".") or ".." in folders or "\\" in path:
             raise ValueError(
                 f"layout {self.template!r} must be a path of a file below the root: no leading "
                 f"'/', no '..', no '\\'; got {path!r}"

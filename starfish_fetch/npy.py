@@ -16,6 +16,8 @@ from starfish_fetch.tiff_file import Header, TiffFiles
 __all__ = ["NpyTileFetcher"]
 
 _LARGEST_HEADER = 1 << 16
+_MOST_PLANES = 1 << 63
+"""More may be a number that is longer than its file."""
 
 
 class NpyFiles(TiffFiles):
@@ -36,7 +38,7 @@ class NpyFiles(TiffFiles):
                 read = np.lib.format.read_array_header_2_0
             shape, columns_first, dtype = read(stream)
         except Exception as error:
-            raise SourceError(f"{path} is not a readable .npy file: {error}") from error
+            raise SourceError(f"{path} is not a readable .npy file: {error!s:.500}") from error
         self._check_array(shape, columns_first, dtype, path)
         plane_bytes = prod(self._shape) * dtype.itemsize
         starts = (stream.tell() + number * plane_bytes for number in range(self._count))
@@ -47,18 +49,20 @@ class NpyFiles(TiffFiles):
     ) -> None:
         """Raise SourceError unless an array is what every array should be."""
         if dtype.kind not in "uif":
-            raise SourceError(f"{path} holds {dtype}; pixels are integers or floats")
+            raise SourceError(f"{path} holds {dtype!s:.100}; pixels are integers or floats")
         if columns_first:
             raise SourceError(f"{path} is in Fortran order: save numpy.ascontiguousarray of it")
-        if shape[-2:] != self._shape:
+        whole = all(type(size) is int and size >= 0 for size in shape)
+        if shape[-2:] != self._shape or not whole:
             raise SourceError(
-                f"{path} holds an array of the shape {shape}; expected {self._shape} "
+                f"{path} holds an array of the shape {shape!s:.200}; expected {self._shape} "
                 "(rows, columns) at its end"
             )
-        if prod(shape[:-2]) != self._count:
+        planes = prod(shape[:-2])
+        if planes != self._count:
+            found = planes if planes < _MOST_PLANES else f"at least {_MOST_PLANES}"
             raise SourceError(
-                f"{path}: {prod(shape[:-2])} planes found; the layout and the extent expect "
-                f"{self._count}"
+                f"{path}: {found} planes found; the layout and the extent expect {self._count}"
             )
         if self._dtype is not None and dtype.newbyteorder("=") != self._dtype.newbyteorder("="):
             raise SourceError(f"{path} holds {dtype}; expected {self._dtype.name}")

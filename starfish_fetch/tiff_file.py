@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from starfish_fetch.errors import SourceError, naming
-from starfish_fetch.open_file import OpenFile, read_into
+from starfish_fetch.open_file import OpenFile, Readable, read_into
 from starfish_fetch.tiff_pages import Found, PageReader, Parts, Plane
 from starfish_fetch.tiff_parts import decode_part
 
@@ -176,10 +176,8 @@ class TiffFiles:
         ahead = file.ahead(spans)
         pixels: NDArray[Any] | None = None
         for number, (offset, size) in zip(numbers, spans, strict=True):
-            encoded = bytearray(size)
-            read_into(ahead, np.frombuffer(encoded, np.uint8), offset, path)
-            decoded, top, left = decode_part(plane, number, encoded, path)
-            del encoded  # so that no more is held at a time than twice the plane
+            # Not kept here, so that no more is held at a time than twice the plane.
+            decoded, top, left = decode_part(plane, number, _bytes(ahead, offset, size, path), path)
             start, stop = max(top, rows.start), min(top + part.rows, rows.stop)
             wanted = decoded[start - top : stop - top, : width - left]
             needed = stop - start, min(part.columns, width - left)
@@ -292,6 +290,12 @@ class TiffFiles:
             raise SourceError(f"{path} holds pixels of a type that no dtype describes")
         if self._dtype is not None and page.dtype != self._dtype.newbyteorder("="):
             raise SourceError(f"{path} holds {page.dtype}; expected {self._dtype.name}")
+
+
+def _bytes(file: Readable, offset: int, size: int, path: str) -> bytearray:
+    encoded = bytearray(size)
+    read_into(file, np.frombuffer(encoded, np.uint8), offset, path)
+    return encoded
 
 
 def _check_unchanged(file: OpenFile, identity: tuple[int, int, int], path: str) -> None:

@@ -47,7 +47,8 @@ class Parts:
     part: Part
     parts_across: int
     decode: Callable[..., Any]
-    arguments: dict[str, Any]
+    jpegtables: bytes | None
+    jpegheader: bytes | None
     first: int
     """Number, among the parts of its page, of the plane's first."""
 
@@ -265,18 +266,23 @@ def _planes_of_page(page: Any, directory: _Directory, path: str, expected: int) 
         return
     if depth != 1:
         raise SourceError(f"{path} has compressed volumes; each plane must be a page")
+    if page.is_tiled and page.tiledepth != 1:
+        raise SourceError(
+            f"{path} is damaged: a plane is cut into tiles of {page.tiledepth} planes; write it "
+            "again"
+        )
     if not len(offsets) == len(sizes) == samples * parts:
         raise SourceError(
             f"{path} is damaged: a page has {len(offsets)} offsets and {len(sizes)} sizes for "
             f"{samples * parts} parts; write it again"
         )
     check_cut(part, rows * columns * page.dtype.itemsize, offsets, sizes, path)
-    arguments = {}
+    tables = header = None
     if page.compression in _JPEG:
-        arguments = {"jpegtables": page.jpegtables, "jpegheader": page.jpegheader}
+        tables, header = page.jpegtables, page.jpegheader
     across = -(-columns // part.columns)
     for number in range(samples):
-        yield Parts(offsets, sizes, part, across, page.decode, arguments, number * parts)
+        yield Parts(offsets, sizes, part, across, page.decode, tables, header, number * parts)
 
 
 def _parts_of(page: Any, samples: int, path: str) -> tuple[Part, int]:

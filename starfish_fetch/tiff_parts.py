@@ -1,37 +1,25 @@
-"""Strips and tiles of a TIFF page: what one may take of memory, and what it has to hold.
-
-A few bytes that are compressed may say that they are gigabytes. What a codec will make of them is
-known before, either because it is told how much to make, or from the header that its data have.
-"""
+"""Strips and tiles of a TIFF page: what one may take of memory, and what it has to hold."""
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Iterator, Sequence
-from importlib.util import find_spec
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from starfish_fetch.encoded import SCHEMES, check_encoded
 from starfish_fetch.errors import SourceError, require
 
 __all__ = ["Part", "check_cut", "decode_part"]
 
 _UNCOMPRESSED = 1
-_DEFLATE = frozenset({8, 32946, 50013})
-_PACKBITS, _LZMA = 32773, 34925
-_JPEG = frozenset({6, 7, 33007, 34892})
-_JPEG2000 = frozenset({33003, 33004, 33005, 34712})
-_PNG = 34933
-# Their codecs are told how much to make: CCITT, LZW, Zstandard, Jetraw, EER.
-_TOLD = frozenset({2, 3, 4, 5, 34926, 48124, 50000, 65000, 65001, 65002})
-_READ = _DEFLATE | _JPEG | _JPEG2000 | _TOLD | {_UNCOMPRESSED, _PACKBITS, _LZMA, _PNG}
 
-# Tiles are padded, of small planes by much; data that cannot be compressed grow, and have headers.
-_PADDING = 1 << 24
-_GROWTH, _HEADERS = 2, 1 << 16
+# Tiles are padded, of small planes by much; data that cannot be compressed grow, of LZW by half,
+# and have headers.
+_PADDING = 3 << 20
+_GROWTH, _HEADERS = 3 / 2, 1 << 16
 
 
 class Part(NamedTuple):
@@ -64,7 +52,7 @@ def check_cut(
     path : str
         The file.
     """
-    if part.compression not in _READ:
+    if part.compression not in SCHEMES:
         raise SourceError(
             f"{path} is compressed by the scheme {part.compression}, which is not read; write it "
             "with zlib, LZW or Zstandard"
@@ -104,7 +92,7 @@ def decode_part(
     number : int
         Of the part, in its page.
     encoded : bytearray
-        What the file holds.
+        What the file holds; not to be kept by the caller, who has no use for it.
     path : str
         The file.
 
@@ -116,9 +104,14 @@ def decode_part(
         If they are compressed in a way that needs imagecodecs.
     """
     part = plane.part
+    held = [encoded]
+    del encoded
     try:
-        _check_encoded(part, encoded)
-        decoded, (_, _, top, left, _), shape = plane.decode(encoded, number, **plane.arguments)
+        check_encoded(held[0], part.compression, part.rows, part.columns, part.nbytes)
+        # Given away, so that the decoder frees it before it makes anything more of the pixels.
+        decoded, (_, _, top, left, _), shape = plane.decode(
+            held.pop(), number, jpegtables=plane.jpegtables, jpegheader=plane.jpegheader
+        )
     except Exception as error:
         if "imagecodecs" in str(error):
             raise require("imagecodecs", "codecs", f"reading {path}") from error
@@ -138,107 +131,3 @@ def decode_part(
         )
     pixels: NDArray[Any] = decoded[0, :, :, 0]
     return pixels, top, left
-
-
-def _check_encoded(part: Part, encoded: bytearray) -> None:
-    """Raise ValueError if a codec would make of it more, or something else, than the part."""
-    compression = part.compression
-    if compression in _JPEG or compression in _JPEG2000 or compression == _PNG:
-        if compression in _JPEG:
-            said = _jpeg_size(encoded)
-        else:
-            said = _png_size(encoded) if compression == _PNG else _jpeg2000_size(encoded)
-        if said is None:
-            raise ValueError("its header is damaged")
-        rows, columns, samples = said
-        if samples != 1 or columns > part.columns or rows > part.rows:
-            raise ValueError(
-                f"it says that it has {rows} rows, {columns} columns and {samples} samples; "
-                f"expected are {part.rows} rows and {part.columns} columns"
-            )
-    elif find_spec("imagecodecs") is None:  # what tifffile has instead takes whatever comes
-        made = _made(compression, encoded, part.nbytes + 1)
-        if made > part.nbytes:
-            raise ValueError(f"it makes more than {part.nbytes} bytes")
-
-
-def _made(compression: int, encoded: bytearray, most: int) -> int:
-    """Return how many bytes Python's own codecs make, as far as that can be too many."""
-    if compression in _DEFLATE:
-        import zlib
-
-        return len(zlib.decompressobj().decompress(encoded, most))
-    if compression == _LZMA:
-        import lzma
-
-        return len(lzma.LZMADecompressor().decompress(encoded, most))
-    if compression == _PACKBITS:
-        place = made = 0
-        while place < len(encoded) and made < most:
-            head = encoded[place]
-            made += head + 1 if head < 128 else 257 - head if head > 128 else 0
-            place += head + 2 if head < 128 else 2 if head > 128 else 1
-        return made
-    return 0
-
-
-def _jpeg_size(data: bytearray) -> tuple[int, int, int] | None:
-    """Return rows, columns and samples of a JPEG that is whole."""
-    # What is missing at the end is made up by the codec, and so it is behind a second beginning.
-    if not data.rstrip(b"\0").endswith(b"\xff\xd9"):
-        raise ValueError("it ends before its end is marked")
-    sizes = list(_jpeg_frames(data))
-    return sizes[0] if len(sizes) == 1 else None
-
-
-def _jpeg_frames(data: bytearray) -> Iterator[tuple[int, int, int]]:
-    place = 2
-    while place + 4 <= len(data) and data[place] == 0xFF:
-        marker = data[place + 1]
-        if marker == 0xFF:  # filled up
-            place += 1
-            continue
-        if marker == 0xDA:  # what follows are pixels
-            return
-        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
-            if place + 10 > len(data):
-                return
-            yield struct.unpack_from(">HHB", data, place + 5)
-        place += 2
-        if not 0xD0 <= marker <= 0xD8 and marker != 0x01:
-            place += struct.unpack_from(">H", data, place)[0]
-
-
-def _png_size(data: bytearray) -> tuple[int, int, int] | None:
-    if data[:8] != b"\x89PNG\r\n\x1a\n" or data[12:16] != b"IHDR" or len(data) < 26:
-        return None
-    columns, rows, _, colour = struct.unpack_from(">IIBB", data, 16)
-    return rows, columns, 1 if colour == 0 else 3
-
-
-def _jpeg2000_size(data: bytearray) -> tuple[int, int, int] | None:
-    """Return rows, columns and samples of a codestream, perhaps in boxes."""
-    start = 0
-    if data[:4] != b"\xff\x4f\xff\x51":
-        start = _codestream(data)
-    if data[start : start + 4] != b"\xff\x4f\xff\x51" or len(data) < start + 42:
-        return None
-    right, bottom, left, top = struct.unpack_from(">4I", data, start + 8)
-    (samples,) = struct.unpack_from(">H", data, start + 40)
-    return bottom - top, right - left, samples
-
-
-def _codestream(data: bytearray) -> int:
-    place = 0
-    while place + 8 <= len(data):
-        length, kind = struct.unpack_from(">I4s", data, place)
-        head = 8
-        if length == 1 and place + 16 <= len(data):
-            (length,) = struct.unpack_from(">Q", data, place + 8)
-            head = 16
-        if kind == b"jp2c":
-            return place + head
-        if length < head:
-            break
-        place += length
-    return len(data)

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from starfish_fetch.axes import Axes, TileKey
+from starfish_fetch.encoded import check_encoded
 from starfish_fetch.layout import Layout
 from synth._manifest import FileRecord, Options
 from synth._ome import (
@@ -25,7 +26,14 @@ from synth._ome import (
 from synth.pixels import pieces, tile
 from synth.spec import Spec
 
-__all__ = ["IMAGEJ_AXES", "IMAGEJ_DTYPES", "LARGEST_CLASSIC", "digest", "write_tiff"]
+__all__ = [
+    "IMAGEJ_AXES",
+    "IMAGEJ_DTYPES",
+    "LARGEST_CLASSIC",
+    "check_stored",
+    "digest",
+    "write_tiff",
+]
 
 # Offsets have 32 bits; the rest is left for what is not pixels.
 LARGEST_CLASSIC = 2**32 - 2**25
@@ -35,6 +43,7 @@ _READ_BYTES = 2**18
 _UM_IN_CM = 1e4
 _MOST_PER_CM = 2**32 - 1  # as a TIFF tag can say
 _TAG_NAMES = {None: None, "deflate": "zlib", "lzw": "lzw", "zstd": "zstd"}
+_TAG_NUMBERS = {None: 1, "deflate": 8, "lzw": 5, "zstd": 50000}
 
 
 def write_tiff(
@@ -168,6 +177,29 @@ def _tiles(plane: npt.NDArray[Any], shape: tuple[int, int]) -> Iterator[npt.NDAr
 
 def _label(key: TileKey) -> str:
     return f"r={key.round}, c={key.ch}, z={key.zplane}"
+
+
+def check_stored(page: Any, compression: str | None, tiff_tile: tuple[int, int] | None) -> None:
+    """Raise ValueError if a page is stored otherwise than it was written.
+
+    What a codec is then given may take any amount of memory, or end the process.
+    """
+    scheme, wanted = int(page.compression), _TAG_NUMBERS[compression]
+    if scheme != wanted:
+        raise ValueError(f"it is compressed by the scheme {scheme}, not {wanted}")
+    rows, columns = page.shape
+    if page.is_tiled:
+        rows, columns = page.tilelength, page.tilewidth
+    if (rows, columns) != (tiff_tile or page.shape) or page.tiledepth != 1:
+        raise ValueError(
+            f"it is cut into tiles of {rows} rows and {columns} columns, not {tiff_tile}"
+        )
+    if compression is None:
+        return
+    file, nbytes = page.parent.filehandle, rows * columns * page.dtype.itemsize
+    for offset, size in zip(page.dataoffsets, page.databytecounts, strict=True):
+        file.seek(offset)
+        check_encoded(bytearray(file.read(size)), scheme, rows, columns, nbytes)
 
 
 def digest(path: Path, pixels_at: int | None = None, pixel_bytes: int = 0) -> FileRecord:

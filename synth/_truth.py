@@ -18,6 +18,7 @@ import numpy as np
 from synth._nuclei import nuclei
 from synth._place import check_place
 from synth._sample import parameters
+from synth._tiffs import check_stored
 from synth._whole import write_whole
 from synth.molecules import codebook, molecules, target_names
 from synth.spec import Spec
@@ -96,6 +97,7 @@ def _is(path: Path, make: Callable[[], bytes]) -> bool:
             (page,) = file.pages  # which may say that it is larger than all memory
             if (page.shape, page.dtype) != (wanted.shape, wanted.dtype):
                 return False
+            check_stored(page, None, None)
             return bool(page.asarray().tobytes() == wanted.tobytes())
     except Exception:  # whatever damage makes of an image, tifffile has an exception for it
         return False

@@ -20,7 +20,7 @@ from synth._damage import Damage, placed
 from synth._decode import decode
 from synth._manifest import FileRecord, Manifest, planned_paths
 from synth._place import check_place
-from synth._tiffs import digest
+from synth._tiffs import check_stored, digest
 from synth._truth import truth_problems
 from synth.pixels import tile
 
@@ -265,6 +265,8 @@ def _page_problem(pages: Any, index: int, manifest: Manifest, fov: int, key: Til
             return f"has the shape {tuple(page.shape)}, not {shape}"
         if page.dtype is None or page.dtype.newbyteorder("=") != dtype:
             return f"has the dtype {page.dtype}, not {dtype}"
+        if not isinstance(page, _NpyPage):
+            check_stored(page, manifest.options.compression, manifest.options.tiff_tile)
         pixels = page.asarray()
     except Exception as error:
         return f"cannot be read: {type(error).__name__}: {error}"

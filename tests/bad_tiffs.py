@@ -3,10 +3,11 @@
 All lack pixels, or lie about them; reading them must raise, and say what is in ``message``.
 """
 
+import io
 import os
 import struct
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -117,8 +118,12 @@ def _one(code: int, value: int, kind: int = _LONG) -> dict[int, Entry | None]:
     return {code: (code, kind, 1, value)}
 
 
-def _compressed(scheme: int, body: bytes, **more: Entry | None) -> bytes:
-    return make({**_one(259, scheme, _SHORT), **_with_tags(**more)}, body=body)
+def _compressed(
+    scheme: int, body: bytes, shape: tuple[int, int] = SHAPE, **more: Entry | None
+) -> bytes:
+    rows, columns = shape
+    size = {**_one(256, columns), **_one(257, rows), **_one(278, rows)}
+    return make({**size, **_one(259, scheme, _SHORT), **_with_tags(**more)}, body=body)
 
 
 def _encode(codec: str, pixels: object, **options: object) -> bytes:
@@ -132,12 +137,46 @@ def _encoded(
     codec: str,
     change: Callable[[bytes], bytes],
     pixels: object = PIXELS,
+    shape: tuple[int, int] = SHAPE,
     **more: Entry,
 ) -> Callable[[Path], object]:
     def write(path: Path) -> None:
-        path.write_bytes(_compressed(scheme, change(_encode(codec, pixels)), **more))
+        path.write_bytes(_compressed(scheme, change(_encode(codec, pixels)), shape, **more))
 
     return write
+
+
+def _lzw(codes: Sequence[int]) -> bytes:
+    """Return codes, none of which begins another table than the first or the last does."""
+    text = "".join(
+        f"{code:0{9 + (number > 254) + (number > 766)}b}" for number, code in enumerate(codes)
+    )
+    return int(text.ljust(-(-len(text) // 8) * 8, "0"), 2).to_bytes(-(-len(text) // 8))
+
+
+def _jpeg2000_tiles(side: int) -> Callable[[bytes], bytes]:
+    def change(data: bytes) -> bytes:
+        place = data.index(b"\xff\x51") + 22
+        return data[:place] + struct.pack(">II", side, side) + data[place + 8 :]
+
+    return change
+
+
+def _jpeg2000_coding(new: bytes, offset: int) -> Callable[[bytes], bytes]:
+    def change(data: bytes) -> bytes:
+        place = data.index(b"\xff\x52") + offset
+        return data[:place] + new + data[place + len(new) :]
+
+    return change
+
+
+def _jpeg2000_precincts(data: bytes) -> bytes:
+    place = data.index(b"\xff\x52")
+    levels = data[place + 9]
+    segment = bytearray(data[place : place + 14] + b"\x11" * (levels + 1))
+    segment[4] |= 1
+    struct.pack_into(">H", segment, 2, len(segment) - 2)
+    return data[:place] + segment + data[place + 14 :]
 
 
 def _jpeg_says(rows: int, columns: int) -> Callable[[bytes], bytes]:
@@ -213,8 +252,8 @@ def bad_tiffs() -> Iterator[BadTiff]:
     yield from _shapes()
     yield from _places()
     yield from _counts()
-    yield from _bombs()
-    yield from _liars()
+    yield from bombs()
+    yield from liars()
 
 
 def _chains() -> Iterator[BadTiff]:
@@ -442,8 +481,16 @@ def _counts() -> Iterator[BadTiff]:
     )  # fmt: skip
 
 
-def _bombs() -> Iterator[BadTiff]:
+def bombs() -> Iterator[BadTiff]:
+    """Yield files of which the pixels, or the text, say that they are more."""
     zeros = bytes(16 << 20)
+    tiles = {
+        278: None,
+        273: None,
+        279: None,
+        324: (324, _LONG, 1, 8),
+        325: (325, _LONG, 1, 1 << 14),
+    }
     yield BadTiff(
         "bomb of zlib", "16 MB out of 16 kB, where 512 bytes are a plane", _UNDECODED,
         _data(_compressed(8, zlib.compress(zeros))),
@@ -468,6 +515,44 @@ def _bombs() -> Iterator[BadTiff]:
                 said, _encoded(scheme, codec, says(rows, columns)), codec=codec,
             )  # fmt: skip
     yield BadTiff(
+        "tile of 2**31 planes", "512 bytes are a plane", "tiles of 2147483648 planes",
+        _data(
+            make(
+                {
+                    **tiles, **_one(322, 32), **_one(323, 16), **_one(32998, 2**31),
+                    **_one(259, 8, _SHORT),
+                },
+                body=zlib.compress(bytes(1 << 24)),
+            )
+        ),
+    )  # fmt: skip
+    yield BadTiff(
+        "tile of 4096 x 4096", "16 MB out of 16 kB, where 512 bytes are a plane",
+        "a part of a plane has 4096 rows and 4096 columns",
+        _data(
+            make(
+                {**tiles, **_one(322, 4096), **_one(323, 4096), **_one(259, 8, _SHORT)},
+                body=zlib.compress(bytes(1 << 24)),
+            )
+        ),
+    )  # fmt: skip
+    yield BadTiff(
+        "jpeg of 100 scans", "each goes over all pixels", "it has 101 scans; at most 64 are read",
+        _encoded(7, "jpeg", lambda data: data[:-2] + b"\xff\xda\0\2" * 100 + data[-2:]),
+        codec="jpeg",
+    )  # fmt: skip
+    for name, change, said in (
+        ("tiles of 17", _jpeg2000_tiles(17), "cut into tiles of 17 rows and 17 columns"),
+        ("blocks of 4", _jpeg2000_coding(bytes(2), 10), "blocks of 4 rows and 4 columns"),
+        ("precincts of 2", _jpeg2000_precincts, "precincts of down to 2 pixels"),
+        ("65,535 layers", _jpeg2000_coding(b"\xff\xff", 6), "65535 layers"),
+    ):
+        yield BadTiff(
+            f"jpeg2k of {name}", "its codec would make gigabytes of a few hundred bytes", said,
+            _encoded(34712, "jpeg2k", change, np.zeros((1024, 1024), np.uint8), (1024, 1024)),
+            shape=(1024, 1024), codec="jpeg2k",
+        )  # fmt: skip
+    yield BadTiff(
         "jpeg of two frames", "the second header asks for 4 GB", "its header is damaged",
         _encoded(7, "jpeg", _jpeg_twice), codec="jpeg",
     )  # fmt: skip
@@ -491,8 +576,17 @@ def _bombs() -> Iterator[BadTiff]:
     )  # fmt: skip
 
 
-def _liars() -> Iterator[BadTiff]:
+def liars() -> Iterator[BadTiff]:
+    """Yield files of which the pixels are not what the page says."""
     half = _RAW[:256]
+    for name, codes, said in (
+        ("begins with a string", (256, 300), "begins with a code that stands for nothing"),
+        ("is not begun", (256, *_RAW[:-1], 256), "it ends where a table begins"),
+    ):
+        yield BadTiff(
+            f"lzw of which a table {name}", "its codec would look for it in other memory", said,
+            _data(_compressed(5, _lzw(codes))), codec="lzw",
+        )  # fmt: skip
     yield BadTiff(
         "zlib of half a plane", "it ends where pixels are missing", _UNDECODED,
         _data(_compressed(8, zlib.compress(half))),
@@ -540,3 +634,63 @@ def _liars() -> Iterator[BadTiff]:
         "planes in another file", "its OME-XML says that a file beside it has them", "planes found",
         _data(_described(_ELSEWHERE, 3)), planes=2,
     )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Heavy:
+    """A plane of SIDE x SIDE bytes that a codec may take much memory for, whether it is read."""
+
+    name: str
+    times: float
+    """How often the plane, at most."""
+    make: Callable[[], bytes]
+
+
+SIDE = 2048
+_HUGE = 32 << 20
+
+
+def heavy_tiffs() -> Iterator[Heavy]:
+    """Yield files of one large plane, of each codec."""
+
+    def encoded(scheme: int, codec: str, pixels: object, **options: object) -> Callable[[], bytes]:
+        return lambda: _compressed(scheme, _encode(codec, pixels, **options), (SIDE, SIDE))
+
+    packed = _compressed(32773, b"\x81\0" * (_HUGE // 128), (SIDE, SIDE))
+    yield Heavy("packbits of a bomb", 2, lambda: packed)
+    zeros = np.zeros((SIDE, SIDE), np.uint8)
+    noise = np.random.default_rng(0).integers(0, 256, zeros.shape, np.uint8)
+    fast = {"lzma": {"level": 0}}
+    for scheme, codec, times in (
+        (8, "zlib", 2), (5, "lzw", 2.5), (50000, "zstd", 2), (34925, "lzma", 2),
+    ):  # fmt: skip
+        pixels = {"noise": noise.tobytes(), "zeros": zeros.tobytes(), "a bomb": bytes(_HUGE)}
+        for name, of in pixels.items():
+            make = encoded(scheme, codec, of, **fast.get(codec, {}))
+            yield Heavy(f"{codec} of {name}", times, make)
+    for scheme, codec, of, times in (
+        (7, "jpeg8", noise, 2), (34933, "png", noise, 2), (34712, "jpeg2k", zeros, 8),
+    ):  # fmt: skip
+        yield Heavy(f"{codec} of a plane", times, encoded(scheme, codec, of))
+    yield Heavy("jpeg of many passes", 4, lambda: _compressed(7, _progressive(noise), zeros.shape))
+    for kind in (b"IDAT", b"zTXt", b"iCCP"):
+        yield Heavy(
+            f"png of {kind.decode()} that is a bomb", 2, lambda kind=kind: _png_bomb(kind, zeros)
+        )
+
+
+def _progressive(pixels: np.ndarray) -> bytes:
+    from PIL import Image
+
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, "JPEG", progressive=True, quality=90)
+    return stream.getvalue()
+
+
+def _png_bomb(kind: bytes, pixels: np.ndarray) -> bytes:
+    data = _encode("png", pixels)
+    body = (b"" if kind == b"IDAT" else b"a\0\0") + zlib.compress(bytes(_HUGE))
+    chunk = struct.pack(">I", len(body)) + kind + body
+    chunk += struct.pack(">I", zlib.crc32(kind + body))
+    place = data.index(b"IDAT") - 4
+    return _compressed(34933, data[:place] + chunk + data[place:], pixels.shape)

@@ -12,9 +12,11 @@ from fuzz import TARGETS
 from fuzz._target import SPARE, Finding, Target, hang_guard
 
 # What each costs differs: a second or two for each target.
-EXECUTIONS = {"layout": 2000, "profile_json": 600, "report_json": 600, "tiff": 300}
+EXECUTIONS = {
+    "layout": 2000, "npy": 500, "profile_json": 600, "report_json": 600, "tiff": 300, "verify": 100,
+}  # fmt: skip
 MORE = 100 if os.environ.get("HYPOTHESIS_PROFILE") == "long" else 1
-NEEDED = {"tiff": ("imagecodecs",), "ome_zarr": ("zarr", "ome_zarr")}
+NEEDED = {"tiff": ("imagecodecs",), "verify": ("imagecodecs",), "ome_zarr": ("zarr", "ome_zarr")}
 
 
 @pytest.fixture(params=TARGETS)

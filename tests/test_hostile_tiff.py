@@ -1,19 +1,25 @@
 """TIFF files that lie are refused by name, in little memory; none gives pixels that it has not."""
 
+import json
 import os
 import re
+import subprocess
+import sys
 import tracemalloc
+from pathlib import Path
 
 import numpy as np
 import pytest
 import tifffile
-from bad_tiffs import PIXELS, bad_tiffs, make
+from bad_tiffs import PIXELS, SIDE, bad_tiffs, bombs, heavy_tiffs, liars, make
 from fuzz._target import SPARE, hang_guard
 
 from starfish_fetch import Extent, Layout, SourceError, TiffTileFetcher
 from starfish_fetch.interop._spacetx_tiles import decode
 
 BAD = {bad.name: bad for bad in bad_tiffs()}
+DECODED = {bad.name: bad for bad in (*bombs(), *liars())}
+HEAVY = {heavy.name: heavy for heavy in heavy_tiffs()}
 
 
 def fetcher_of(folder, shape, planes=1):
@@ -56,6 +62,44 @@ def test_a_bad_file_is_refused_by_name_in_little_memory(tmp_path, monkeypatch, n
     assert peak <= 2 * bad.planes * bad.shape[0] * bad.shape[1] + SPARE
 
 
+@pytest.fixture(scope="module")
+def peaks(tmp_path_factory):
+    """What reading each file takes of memory as the system counts it: {name: bytes}."""
+    if not Path("/proc/self/clear_refs").exists():
+        pytest.skip("only Linux tells the peak of a process")
+    pytest.importorskip("imagecodecs")
+    pytest.importorskip("PIL")
+    folder = tmp_path_factory.mktemp("peaks")
+    jobs = {}
+    for number, bad in enumerate(DECODED.values()):
+        bad.write(folder / f"{number}.tif")
+        jobs[bad.name] = [str(folder / f"{number}.tif"), *bad.shape, bad.planes]
+    for number, heavy in enumerate(HEAVY.values(), len(jobs)):
+        (folder / f"{number}.tif").write_bytes(heavy.make())
+        jobs[heavy.name] = [str(folder / f"{number}.tif"), SIDE, SIDE, 1]
+    child = subprocess.run(
+        [sys.executable, "-m", "peak_memory", folder],
+        input=json.dumps(list(jobs.values())), capture_output=True, text=True, timeout=120,
+        cwd=Path(__file__).parent,
+    )  # fmt: skip
+    assert not child.returncode, child.stderr
+    return dict(zip(jobs, json.loads(child.stdout), strict=True))
+
+
+@pytest.mark.parametrize("name", DECODED)
+def test_what_codecs_take_of_memory_counts(peaks, name):
+    """Which Python knows nothing of."""
+    bad = DECODED[name]
+    assert peaks[name] is not None, "it ended the process"
+    assert peaks[name] <= 2 * bad.planes * bad.shape[0] * bad.shape[1] + SPARE
+
+
+@pytest.mark.parametrize("name", HEAVY)
+def test_a_large_plane_takes_little_more_than_its_codec_has_to(peaks, name):
+    assert peaks[name] is not None, "it ended the process"
+    assert peaks[name] <= HEAVY[name].times * SIDE * SIDE + SPARE
+
+
 def test_the_file_that_bad_ones_are_made_of_is_good(tmp_path):
     for data in (make({}), make({}, big=True, order=">")):
         (tmp_path / "bad.tif").write_bytes(data)
@@ -69,9 +113,9 @@ def test_a_bomb_is_refused_without_imagecodecs(tmp_path, monkeypatch, name):
     """What tifffile has instead makes as much as it is told by the data."""
     from tifffile import _imagecodecs
 
-    import starfish_fetch.tiff_parts
+    import starfish_fetch.encoded
 
-    monkeypatch.setattr(starfish_fetch.tiff_parts, "find_spec", lambda name: None)
+    monkeypatch.setattr(starfish_fetch.encoded, "find_spec", lambda name: None)
     monkeypatch.setattr(tifffile.tifffile, "imagecodecs", _imagecodecs)
     for codecs in (tifffile.TIFF.DECOMPRESSORS, tifffile.TIFF.UNPREDICTORS):
         monkeypatch.setattr(codecs, "_codecs", {1: codecs._codecs[1]})
@@ -83,8 +127,11 @@ def test_a_bomb_is_refused_without_imagecodecs(tmp_path, monkeypatch, name):
 def test_whole_planes_take_twice_their_size(tmp_path):
     """Of pixels that cannot be compressed, in one strip, in two and in tiles."""
     pixels = np.random.default_rng(0).integers(0, 256, (2048, 2048), np.uint8)
-    for options in ({"rowsperstrip": 2048}, {"rowsperstrip": 1024}, {"tile": (256, 256)}):
-        tifffile.imwrite(tmp_path / "bad.tif", pixels, compression="zlib", **options)
+    options = [{"rowsperstrip": 2048}, {"rowsperstrip": 1024}, {"tile": (256, 256)}]
+    for one in [*options, {"rowsperstrip": 2048, "byteorder": ">"}]:
+        if "byteorder" in one:  # which is exchanged in a copy
+            pixels = pixels.view(">u2")
+        tifffile.imwrite(tmp_path / "bad.tif", pixels, compression="zlib", **one)
         with fetcher_of(tmp_path, pixels.shape) as fetcher:
             fetcher.get_tile(0, 0, 0, 0).tile_region(slice(0, 1), slice(None))
             tracemalloc.start()

@@ -90,7 +90,7 @@ def read(text: str | bytes) -> LoadProfile:
     try:
         return _profile_from(fields)
     except (TypeError, ValueError, OverflowError) as error:
-        raise ValueError(f"this is no profile of a load: {error}") from error
+        raise ValueError(f"this is no profile of a load: {error!s:.500}") from error
 
 
 def _profile_from(fields: JsonFields) -> LoadProfile:

@@ -51,7 +51,7 @@ def read(text: str | bytes) -> Report:
     try:
         return _report_from(fields)
     except (TypeError, ValueError, OverflowError) as error:
-        raise ValueError(f"this is no report of a check: {error}") from error
+        raise ValueError(f"this is no report of a check: {error!s:.500}") from error
 
 
 def _report_from(fields: JsonFields) -> Report:

@@ -1,5 +1,6 @@
 """Readers given what no writer wrote: targets for a fuzzer, and for a replay without one."""
 
 TARGETS = (
-    "tiff", "layout", "dataset_json", "profile_json", "report_json", "spacetx_json", "ome_zarr",
+    "tiff", "npy", "verify", "layout", "dataset_json", "profile_json", "report_json",
+    "spacetx_json", "ome_zarr",
 )  # fmt: skip

@@ -2,6 +2,7 @@
 
 import json
 import random
+from copy import deepcopy
 from typing import Any
 
 from ._target import mutate_bytes
@@ -44,7 +45,7 @@ def mutate_json(data: bytes, chance: random.Random) -> bytes:
             case 3 if type(holder[key]) is list and holder[key]:
                 holder[key] = holder[key] * chance.choice((2, 50))
             case _:
-                holder[key] = chance.choice(_VALUES)
+                holder[key] = deepcopy(chance.choice(_VALUES))  # which is changed later, maybe
     return json.dumps(root[0]).encode()
 
 

@@ -29,6 +29,9 @@ class LayoutTemplate(Target):
         ]  # fmt: skip
         return ["\t".join(["".join(one.inner), one.template]).encode() for one in layouts]
 
+    def found(self) -> list[bytes]:
+        return [b"rcz\t.", b"rcz\ta/."]
+
     def read(self, data: bytes) -> Layout | None:
         inner, _, template = data.decode("utf-8", "surrogateescape").partition("\t")
         try:

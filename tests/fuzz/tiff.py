@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import tifffile
 
-import starfish_fetch.tiff_file
 from starfish_fetch import Extent, Layout, MissingExtraError, SourceError, TiffTileFetcher
 
+from ._poisoned import both_ways
 from ._target import Finding, Target, mutate_bytes, refused
 
 SHAPE = (20, 18)
@@ -38,21 +38,6 @@ def _written(**options: object) -> bytes:
     return stream.getvalue()
 
 
-class Poisoned:
-    """numpy, whose empty arrays are full of one byte."""
-
-    def __init__(self) -> None:
-        self.byte = 0
-
-    def __getattr__(self, name: str) -> object:
-        return getattr(np, name)
-
-    def empty(self, *arguments: object, **options: object) -> np.ndarray:
-        array = np.empty(*arguments, **options)
-        array.view(np.uint8).fill(self.byte)
-        return array
-
-
 class Tiff(Target):
     """Two planes out of one file."""
 
@@ -62,7 +47,6 @@ class Tiff(Target):
         logging.getLogger("tifffile").disabled = True
         self._folder = tempfile.TemporaryDirectory()
         self._path = Path(self._folder.name, NAME)
-        self._numpy = Poisoned()
 
     def seeds(self) -> list[bytes]:
         flavours: list[dict[str, object]] = [
@@ -89,9 +73,9 @@ class Tiff(Target):
 
     def found(self) -> list[bytes]:
         plain = _written()
-        order, _, place = next(iter(_entries(plain)))
+        order, _, place = next(iter(entries(plain)))
         twice = bytearray(plain)  # offsets, and then offsets again
-        for _, _, place in list(_entries(plain))[:20]:
+        for _, _, place in list(entries(plain))[:20]:
             if struct.unpack_from(order + "H", plain, place)[0] == 277:
                 struct.pack_into(order + "HHII", twice, place, 273, 4, 1, 8)
         return [bytes(twice)]
@@ -101,24 +85,10 @@ class Tiff(Target):
 
     def read(self, data: bytes) -> list[np.ndarray | None] | None:
         self._path.write_bytes(data)
-        before = starfish_fetch.tiff_file.np
-        starfish_fetch.tiff_file.np = self._numpy
-        try:
-            planes = self._planes(0xA5)
-            if all(plane is None for plane in planes):
-                return None
-            others = self._planes(0x5A)
-        finally:
-            starfish_fetch.tiff_file.np = before
-        for number, (one, other) in enumerate(zip(planes, others, strict=True)):
-            if (one is None) != (other is None):
-                raise Finding(f"plane {number} is now read and now refused")
-            if one is not None and one.tobytes() != other.tobytes():
-                raise Finding(f"plane {number} has pixels that no file gave")
-        return planes
+        planes = both_ways(self._planes)
+        return None if all(plane is None for plane in planes) else planes
 
-    def _planes(self, byte: int) -> list[np.ndarray | None]:
-        self._numpy.byte = byte
+    def _planes(self) -> list[np.ndarray | None]:
         rows, columns = SHAPE
         extent = Extent({"y": rows, "x": columns}, 0, [0], [0], range(PAGES))
         planes: list[np.ndarray | None] = []
@@ -148,14 +118,19 @@ class Tiff(Target):
                 raise Finding(f"plane {number} differs from what tifffile reads")
 
     def mutate(self, data: bytes, chance: random.Random) -> bytes:
-        entries = list(_entries(data))
-        if not entries or chance.random() < 0.3:
-            return mutate_bytes(data, chance)
-        changed = bytearray(data)
-        for _ in range(chance.choice((1, 1, 2, 3))):
-            order, big, place = chance.choice(entries)
-            _mutate_entry(changed, order, big, place, len(data), chance)
-        return bytes(changed)
+        return mutate_tiff(data, chance)
+
+
+def mutate_tiff(data: bytes, chance: random.Random) -> bytes:
+    """Change bytes, or what a tag says."""
+    found = list(entries(data))
+    if not found or chance.random() < 0.3:
+        return mutate_bytes(data, chance)
+    changed = bytearray(data)
+    for _ in range(chance.choice((1, 1, 2, 3))):
+        order, big, place = chance.choice(found)
+        _mutate_entry(changed, order, big, place, len(data), chance)
+    return bytes(changed)
 
 
 def _by_tifffile(path: Path) -> list[np.ndarray | None]:
@@ -172,7 +147,7 @@ def _by_tifffile(path: Path) -> list[np.ndarray | None]:
         return planes
 
 
-def _entries(data: bytes):
+def entries(data: bytes):
     """Yield byte order, kind and place of every directory entry, as far as there are some."""
     order = {b"II": "<", b"MM": ">"}.get(data[:2])
     if order is None or len(data) < 16:
