@@ -1216,9 +1216,6 @@ class RowTile(ArrayTile):
 
         return Reader()
 
-    def tile_data(self):
-        raise AssertionError("its rows are to be read")
-
 
 class RowFetcher(Flaky):
     where = "rows"
@@ -1242,6 +1239,26 @@ def test_rows_that_cannot_be_read_are_an_error_or_filled(keep):
     expected = fetcher.array.copy() if keep else expected_of(fetcher)
     expected[0, 1, 1] = expected[1, 2, 3] = 1
     np.testing.assert_array_equal(array, expected)
+    assert fetcher.asked() == []
+
+
+def test_rows_out_of_range_are_an_error_that_names_their_tile():
+    fetcher = fetcher_of(RowFetcher, dtype=np.float32)
+    fetcher.broken = frozenset()
+    fetcher.array[0, 1, 1, 5, 4] = 1.5
+    with pytest.raises(ValueError, match=r"within \[0, 1\]") as raised:
+        loader_of(fetcher).run()
+    assert raised.value.__notes__ == ["tile (fov=0, round=1, ch=3, zplane=0) from 'r1.tiff'"]
+
+
+@pytest.mark.parametrize("columns", [slice(0, 5), slice(1, 4)])
+def test_rows_are_read_where_they_are_wanted_whole(columns):
+    fetcher = fetcher_of(RowFetcher)
+    fetcher.broken = frozenset()
+    crop = CropParameters(y_slice=slice(1, 4), x_slice=columns)
+    pixels = stack_of(fetcher, crop_parameters=crop).to_numpy()
+    np.testing.assert_array_equal(pixels, expected_of(fetcher)[..., 1:4, columns])
+    assert len(fetcher.asked()) == (0 if columns.stop == 5 else 24)
 
 
 def test_rows_of_a_tile_of_another_shape_are_refused():
@@ -1293,6 +1310,36 @@ def test_a_tile_of_a_wider_dtype_is_not_asked_for_again():
     np.testing.assert_array_equal(array, fetcher.array)
     asked = [key for event, key in fetcher.events if event == "tile_data"]
     assert len(asked) == len(set(asked)) == 18
+
+
+class GrowingFloats(ArrayFetcher):
+    def pixels_of(self, key):
+        return super().pixels_of(key).astype(f"f{2 << key[2]}")
+
+
+def test_a_tile_of_a_wider_float_is_verified_and_not_asked_for_again():
+    fetcher = GrowingFloats(image((2, 1, 3, 2, 2), np.float16))
+    with pytest.warns(DataFormatWarning, match="same precision"):
+        array = loader_of(fetcher, dtype=None, workers=1).run()
+    assert array.dtype == np.float64
+    np.testing.assert_array_equal(array, fetcher.array)
+    assert len(fetcher.asked()) == 6
+    fetcher.array[1, 0, 1, 1, 1] = fetcher.array[0, 0, 2, 1, 1] = 1.5
+    with pytest.raises(ValueError, match=r"within \[0, 1\]") as raised:
+        loader_of(fetcher, dtype=None, workers=1).run()
+    assert raised.value.__notes__ == ["tile (fov=0, round=0, ch=0, zplane=2)"]
+    assert raised.value.__context__ is None
+
+
+def test_an_error_of_a_fetcher_without_sources_names_the_tile():
+    class Bare:
+        def get_tile(self, *labels):
+            raise OSError("gone")
+
+    extent = Extent({"y": 1, "x": 1}, 3, [4], [5], [6])
+    with pytest.raises(OSError, match="gone") as raised:
+        Loader(Bare(), extent, Window(slice(0, 1), slice(0, 1))).run()
+    assert raised.value.__notes__ == ["tile (fov=3, round=4, ch=5, zplane=6)"]
 
 
 def test_tiles_of_wider_dtypes_that_come_together_are_not_asked_for_again():
