@@ -115,7 +115,7 @@ class JsonFields:
 
     def refuse(self, value: Any, wanted: str, name: str = "") -> NoReturn:
         """Raise ValueError with the place and what was given."""
-        raise ValueError(f"{self._of(name)!r} must be {wanted}; got {value!r:.80}")
+        raise ValueError(f"{self._of(name)!r:.200} must be {wanted}; got {value!r:.80}")
 
     def _of(self, name: str) -> str:
         return ".".join(filter(None, [self.place, name]))

@@ -60,17 +60,21 @@ class Layout:
                 problem = "leaves out" if where == 0 else "has in the path and in the file"
                 names = tuple(str(name) for name in inner)
                 raise ValueError(
-                    f"layout {self.template!r} with inner {names} {problem} {str(axis)!r}: "
-                    "name it once"
+                    f"{self._said} with inner {names} {problem} {str(axis)!r}: name it once"
                 )
         self._check_path(self.path(0, 0, 0, 0))
+
+    @property
+    def _said(self) -> str:
+        """What errors call it; a template may be as long as somebody wants."""
+        return f"layout {self.template!r:.500}"
 
     def _check_path(self, path: str) -> None:
         folders = path.split("/")
         if folders[0] == "" or folders[-1] in ("", ".") or ".." in folders or "\\" in path:
             raise ValueError(
-                f"layout {self.template!r} must be a path of a file below the root: no leading "
-                f"'/', no '..', no '\\'; got {path!r}"
+                f"{self._said} must be a path of a file below the root: no leading "
+                f"'/', no '..', no '\\'; got {path!r:.500}"
             )
 
     def _parse(self) -> frozenset[str]:
@@ -78,39 +82,35 @@ class Layout:
         try:
             parts = list(Formatter().parse(self.template))
         except ValueError as error:
-            raise ValueError(f"layout {self.template!r} is not a template: {error}") from error
+            raise ValueError(f"{self._said} is not a template: {error}") from error
         for _, field, specification, conversion in parts:
             if field is None or specification is None:
                 continue
             if "/" in specification:
-                raise ValueError(f"layout {self.template!r}: a field cannot be padded with '/'")
+                raise ValueError(f"{self._said}: a field cannot be padded with '/'")
             sizes = (run.lstrip("0") for run in re.findall(r"\d+", specification))
             if any(len(size) > 3 or int(size or 0) > _WIDEST for size in sizes):
-                raise ValueError(
-                    f"layout {self.template!r}: a field is at most {_WIDEST} characters wide"
-                )
+                raise ValueError(f"{self._said}: a field is at most {_WIDEST} characters wide")
             if conversion and field in _FIELDS:
                 raise ValueError(
-                    f"layout {self.template!r} converts the field {field!r} by '!{conversion}', "
+                    f"{self._said} converts the field {field!r:.100} by '!{conversion:.10}', "
                     "which is not allowed: leave it out"
                 )
             if field not in _FIELDS:
                 raise ValueError(
-                    f"layout {self.template!r} has the unknown field {field!r}; "
+                    f"{self._said} has the unknown field {field!r:.100}; "
                     f"allowed are {', '.join(_FIELDS)}, each with a format like :03d"
                 )
             kind = specification[-1:]
             if (kind.isalpha() or kind == "%") and kind not in _TYPES:
                 raise ValueError(
-                    f"layout {self.template!r} formats the field {field!r} as {kind!r}; labels are "
+                    f"{self._said} formats the field {field!r:.100} as {kind!r}; labels are "
                     f"whole numbers, for which allowed are {', '.join(_TYPES)}"
                 )
             try:
                 format(0, specification)
             except ValueError as error:
-                raise ValueError(
-                    f"layout {self.template!r}: {error} for the field {field!r}"
-                ) from error
+                raise ValueError(f"{self._said}: {error} for the field {field!r:.100}") from error
             fields.add(field)
         return frozenset(fields)
 
@@ -233,14 +233,15 @@ class Layout:
                 try:
                     path = self.path(fov, *key)
                 except OverflowError as error:  # of {r:c}, which makes a letter of a label
-                    raise ValueError(f"layout {self.template!r}: {error} ({name})") from error
+                    raise ValueError(f"{self._said}: {error} ({name})") from error
                 self._check_path(path)
                 # File systems of two of the three desktop platforms fold case.
                 other = owners.setdefault(path.casefold(), name)
                 if other is not name:
                     raise ValueError(
-                        f"layout {self.template!r} maps ({other}) and ({name}) to one place: "
-                        f"{path!r}; name every axis that varies, with a separator between fields"
+                        f"{self._said} maps ({other}) and ({name}) to one place: "
+                        f"{path!r:.500}; name every axis that varies, with a separator between "
+                        "fields"
                     )
                 files.append((path, fov, labels))
         return files

@@ -9,10 +9,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from starfish_fetch.encoded import check_encoded
 from starfish_fetch.errors import SourceError
 from starfish_fetch.tiff_parts import Part, check_cut
 
-__all__ = ["Found", "PageReader", "Parts", "Plane"]
+__all__ = ["Found", "PageReader", "Parts", "Plane", "check_page"]
 
 # What decides how the pixels of a page are stored; a page that has all of it in common with the
 # first is read like the first.
@@ -266,11 +267,7 @@ def _planes_of_page(page: Any, directory: _Directory, path: str, expected: int) 
         return
     if depth != 1:
         raise SourceError(f"{path} has compressed volumes; each plane must be a page")
-    if page.is_tiled and page.tiledepth != 1:
-        raise SourceError(
-            f"{path} is damaged: a plane is cut into tiles of {page.tiledepth} planes; write it "
-            "again"
-        )
+    _check_tile_depth(page, path)
     if not len(offsets) == len(sizes) == samples * parts:
         raise SourceError(
             f"{path} is damaged: a page has {len(offsets)} offsets and {len(sizes)} sizes for "
@@ -283,6 +280,46 @@ def _planes_of_page(page: Any, directory: _Directory, path: str, expected: int) 
     across = -(-columns // part.columns)
     for number in range(samples):
         yield Parts(offsets, sizes, part, across, page.decode, tables, header, number * parts)
+
+
+def _check_tile_depth(page: Any, path: str) -> None:
+    if page.is_tiled and page.tiledepth != 1:
+        raise SourceError(
+            f"{path} is damaged: a plane is cut into tiles of {page.tiledepth} planes; write it "
+            "again"
+        )
+
+
+def check_page(page: Any, data: bytearray, name: str) -> None:
+    """Raise unless tifffile can be told to decode a page: see :mod:`starfish_fetch.encoded`.
+
+    Parameters
+    ----------
+    page : tifffile.TiffPage
+        The page, of one plane.
+    data : bytearray
+        The file.
+    name : str
+        What it is called in errors.
+
+    Raises
+    ------
+    SourceError, ValueError
+        If its parts are none that a writer would make, or a codec would make something else of one.
+    """
+    samples, depth, rows, columns, _ = page.shaped
+    part, _ = _parts_of(page, samples, name)
+    if depth != 1:
+        raise SourceError(f"{name} has compressed volumes; each plane must be a page")
+    _check_tile_depth(page, name)
+    check_cut(
+        part, rows * columns * page.dtype.itemsize, page.dataoffsets, page.databytecounts, name
+    )
+    if part.compression == 1:
+        return
+    for offset, size in zip(page.dataoffsets, page.databytecounts, strict=True):
+        encoded = data[offset : offset + size]
+        check_encoded(encoded, part.compression, part.rows, part.columns, part.nbytes)
 
 
 def _parts_of(page: Any, samples: int, path: str) -> tuple[Part, int]:

@@ -165,3 +165,20 @@ def test_a_bad_tile_of_an_experiment_is_refused(tmp_path, name):
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < SPARE
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "tile of 4096 x 4096", "tile of 2**31 planes", "lzw of which a table begins with a string",
+        "jpeg2k of precincts of 2", "jpeg that is cut", "scheme that says its size itself",
+    ],
+)  # fmt: skip
+def test_a_bad_tile_of_an_experiment_is_not_given_to_a_codec(tmp_path, name):
+    bad = BAD[name]
+    if bad.codec is not None:
+        pytest.importorskip("imagecodecs")
+    bad.write(tmp_path / "bad.tif")
+    data = bytearray((tmp_path / "bad.tif").read_bytes())
+    with pytest.raises(ValueError, match=bad.message):
+        decode(data, "TIFF", bad.shape)

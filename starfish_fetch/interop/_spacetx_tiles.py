@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from starfish_fetch.tiff_pages import check_page
+
 __all__ = ["ENDINGS", "decode", "encode"]
 
 ENDINGS = {"NUMPY": "npy", "TIFF": "tiff"}
@@ -95,6 +97,7 @@ def _from_tiff(data: bytearray, shape: tuple[int, int] | None) -> NDArray[Any]:
                 raise ValueError("its pixels were never written")  # noqa: TRY301
             if shape not in (None, page.shape):
                 raise ValueError(f"it holds the shape {page.shape}; expected {shape}")  # noqa: TRY301
+            check_page(page, data, "it")
             pixels: NDArray[Any] = page.asarray()
     except Exception as error:  # of damaged files, tifffile and its codecs raise whatever they do
         raise ValueError(f"{type(error).__name__}: {error}") from error

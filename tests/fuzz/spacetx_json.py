@@ -37,6 +37,7 @@ class SpaceTxJson(Target):
     def found(self) -> list[bytes]:
         changes = [("primary.json", text) for text in ("a" * 5000, "\\ud800.json", "%ED%A0%80")]
         changes.append(('"primary"', f'"{"a" * 5000}"'))
+        changes.append(('"primary": "primary.json"', f'"{"9" * 5000}": 9'))
         return [self._seed.replace(*(one.encode() for one in change)) for change in changes]
 
     def read(self, data: bytes) -> list[np.ndarray] | None:
