@@ -57,6 +57,8 @@ def read_by_process() -> int | None:
 class ThreadCounter:
     """Counts the same in the thread that makes it, which is to use it and to let go of it soon."""
 
+    _descriptor: int | None = None
+
     def __init__(self) -> None:
         self._descriptor = _open(_OF_THREAD)
         self._before: int | None = None

@@ -9,7 +9,7 @@ import warnings
 from itertools import count, product
 
 import numpy as np
-from syscall_faults import FAIL, OPEN, READ, SHORT, SIGNAL, Faults, left_behind, told
+from syscall_faults import FAIL, OPEN, READ, SHORT, SIGNAL, Faults, left_behind, threads_left, told
 
 import starfish_fetch as sf
 from starfish_fetch.layout import Layout
@@ -142,7 +142,7 @@ def each_call_fails(kind, root, codes, mode=FAIL, step=1, **options):
             if not isinstance(error, OSError) or error.errno not in (getattr(errno, name), None):
                 problems.append(where + f"{type(error).__name__}: {said}")
             error = None
-        threads = [one for one in left_behind(root) if not one.startswith("/")]
+        threads = threads_left()
         if threads:
             problems.append(where + f"threads are left: {threads}")
         if options.get("load"):  # what was filled is done with
@@ -212,7 +212,7 @@ def interrupts(kind, root, workers, step=1):
         if not which:
             break
         heard += stopped
-        left = [one for one in left_behind(root) if not one.startswith("/")]
+        left = threads_left()
         if left:
             problems.append(f"call {at}, {which}: threads are left: {left}")
         if not np.array_equal(call().to_numpy(), truth):

@@ -41,6 +41,12 @@ WARM = (
         "importlib.metadata",
         "zarr.storage",
         "rich.progress",
+        "starfish_fetch.cli._app",
+        "starfish_fetch.cli._run",
+        "starfish_fetch.cli._fetchers",
+        "starfish_fetch.profile_plot",
+        "matplotlib.backends.backend_agg",
+        "matplotlib.backends.backend_svg",
     ),
 )
 
@@ -96,16 +102,26 @@ def told(error):
     return "; ".join([f"{named}: {error}", *getattr(error, "__notes__", ())])
 
 
-def left_behind(folder):
-    """Return the threads and open files that there are beside what every process has."""
-    here = os.path.realpath(folder)
-    # An interrupt in Thread.start leaves a thread in the list that has never run.
-    threads = [one for one in threading.enumerate() if one.is_alive() and not one.daemon][1:]
+def threads_left():
+    """Return the names of the threads that there are beside what every process has."""
+    threads = [one for one in threading.enumerate() if not one.daemon][1:]
     for thread in threads:
         # A pool's was told to end; it is not alive if its start was interrupted.
         if not thread.name.startswith("starfish_fetch") and thread.is_alive():
             thread.join(5)
-    files = []
+    return [thread.name for thread in threads if thread.is_alive()]
+
+
+def left_behind(folder):
+    """Return the same, and the files below a folder that are open."""
+    names, end = threads_left(), time.monotonic() + 5
+    while (files := _open_below(folder)) and time.monotonic() < end:
+        time.sleep(0.01)  # zarr's threads end what they write after a call of it has failed
+    return [*names, *files]
+
+
+def _open_below(folder):
+    here, files = os.path.realpath(folder), []
     for descriptor in os.listdir("/proc/self/fd"):
         try:
             path = os.readlink(f"/proc/self/fd/{descriptor}")
@@ -113,7 +129,7 @@ def left_behind(folder):
             continue
         if path.startswith(here):
             files.append(path)
-    return [*(thread.name for thread in threads if thread.is_alive()), *files]
+    return files
 
 
 def everything(root):

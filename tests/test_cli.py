@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from contextlib import contextmanager
 
+import click
 import pytest
 from click.testing import CliRunner, Result
 
 from starfish_fetch import __version__
-from starfish_fetch.cli import _synth
+from starfish_fetch.cli import _app, _synth
 from starfish_fetch.cli._app import app
 
 WRITE = ("synth", "write", "data", "--rounds", "2", "--chs", "2", "--zplanes", "2", "--size", "16")
@@ -169,6 +171,23 @@ def test_what_fails_is_said_in_one_line_with_its_notes(monkeypatch, error, line)
     said = said_in_one_line(run("synth", "verify", "data"), 1)
     assert said.startswith(line)
     assert "; tile (fov=0, round=1)" in said
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_an_interrupt_before_or_after_the_work_is_said_in_one_line(monkeypatch, when):
+    def interrupted(*arguments):
+        raise KeyboardInterrupt
+
+    @contextmanager
+    def interrupted_at_its_end():
+        yield
+        interrupted()
+
+    if when == "before":
+        monkeypatch.setattr(click.Group, "parse_args", interrupted)
+    else:
+        monkeypatch.setattr(_app, "_quiet", interrupted_at_its_end)
+    assert said_in_one_line(run(), 130) == "interrupted"
 
 
 def test_an_interrupt_is_said_in_one_line(monkeypatch):

@@ -14,8 +14,9 @@ import tifffile
 from test_cli import WRITE, in_process, run, said_in_one_line
 
 from starfish_fetch import Extent, ImageStack, to_float32
-from starfish_fetch.cli import _run
+from starfish_fetch.cli import _output, _run
 from starfish_fetch.cli._fetchers import Labels
+from starfish_fetch.cli._output import replacing
 from starfish_fetch.cli._pixels import Comparison, compare
 from synth import Dataset
 
@@ -453,3 +454,43 @@ def test_what_is_no_regular_file_is_not_replaced(data, tmp_path):
     said = said_in_one_line(run("load", "data", "--out", "pipe.npy"), 1)
     assert "exists and is not a regular file" in said
     assert (tmp_path / "pipe.npy").is_fifo()
+
+
+def test_a_file_has_one_writer_and_what_a_killed_one_left_is_taken_over(tmp_path):
+    path, partial = tmp_path / "stack.npy", tmp_path / ".stack.npy.partial"
+    partial.write_bytes(b"half of what a killed command was writing")
+    with replacing(path) as temporary:
+        assert (temporary, temporary.read_bytes()) == (partial, b"")
+        with pytest.raises(BlockingIOError, match="another command is writing") as caught:
+            replacing(path).__enter__()
+        assert caught.value.filename == str(path)
+        temporary.write_bytes(b"whole")
+    assert path.read_bytes() == b"whole"
+    assert os.listdir(tmp_path) == ["stack.npy"]
+
+
+def test_a_file_that_another_command_has_named_meanwhile_is_not_written_into(tmp_path, monkeypatch):
+    path, partial, real = tmp_path / "stack.npy", tmp_path / ".stack.npy.partial", _output.lock
+    locks = []
+
+    def slow(*arguments):
+        if not locks:
+            os.replace(partial, path)
+            path.write_bytes(b"of another command")
+        locks.append(arguments)
+        real(*arguments)
+
+    monkeypatch.setattr(_output, "lock", slow)
+    with replacing(path) as temporary:
+        assert path.read_bytes() == b"of another command"
+        temporary.write_bytes(b"ours")
+    assert path.read_bytes() == b"ours"
+    assert len(locks) == 2
+
+
+def test_a_link_in_the_place_of_what_is_written_is_not_followed(tmp_path):
+    (tmp_path / "other").write_bytes(b"of nobody")
+    (tmp_path / ".stack.npy.partial").symlink_to(tmp_path / "other")
+    with pytest.raises(OSError, match=r"stack\.npy"), replacing(tmp_path / "stack.npy"):
+        pass
+    assert (tmp_path / "other").read_bytes() == b"of nobody"

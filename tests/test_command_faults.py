@@ -51,6 +51,46 @@ def test_an_interrupted_command_ends_in_one_line(warm, work, name):
     assert report["heard"] >= report["tried"] // 2 > 0
 
 
+@pytest.fixture(scope="module")
+def larger(tmp_path_factory):
+    larger = tmp_path_factory.mktemp("larger") / "work"
+    larger.mkdir()
+    given(WRITE.replace("70", "20"), larger, check=True)
+    return larger
+
+
+@pytest.mark.parametrize("how", ["SIGINT", "SIGKILL"])
+@pytest.mark.parametrize("name", injected_commands.REPEATED)
+def test_a_command_stopped_at_any_time_is_made_good_by_the_same_one(warm, larger, name, how):
+    if name == "ome-zarr":
+        pytest.importorskip("ome_zarr")
+    number = 50 if LONG else 5
+    report = warm(
+        "injected_commands:stops",
+        name=name,
+        work=larger,
+        number=number,
+        how=how,
+        seed=f"{name}{how}",
+    )
+    assert report["problems"] == []
+    assert report["stopped"] == number
+
+
+@pytest.mark.parametrize("name", injected_commands.WRITERS)
+def test_a_file_that_cannot_be_written_is_named_and_the_old_one_stays(warm, work, name):
+    if name in ("plot", "picture"):
+        pytest.importorskip("matplotlib")
+    codes = ("EIO", "ENOSPC")
+    for chosen in [[code] for code in codes] if LONG else [codes]:
+        step = 1 if LONG else {"profile": 1, "stack": 2, "converted": 3}.get(name, 4)
+        report = warm(
+            "injected_commands:writes_fail", name=name, work=work, codes=chosen, step=step
+        )
+        assert report["problems"] == []
+        assert report["errors"] > 1
+
+
 def limited(kind, value):
     return lambda: resource.setrlimit(kind, (value, value))
 

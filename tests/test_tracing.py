@@ -1,3 +1,4 @@
+import gc
 import os
 import sys
 import threading
@@ -16,6 +17,7 @@ from starfish_fetch import (
     Layout,
     TileFetcher,
     TileKey,
+    io_counters,
     profile_orders,
     trace,
 )
@@ -346,3 +348,16 @@ def test_looking_at_the_counters_is_not_counted(tmp_path):
             with trace() as inner:
                 pass
     assert (outer.bytes_read, inner.bytes_read, outer.opens) == (0, 0, 0)
+
+
+def test_a_counter_that_an_interrupt_kept_from_being_made_says_nothing(monkeypatch):
+    def interrupted(path):
+        raise KeyboardInterrupt
+
+    said = []
+    monkeypatch.setattr(sys, "unraisablehook", said.append)
+    monkeypatch.setattr(io_counters, "_open", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        io_counters.ThreadCounter()
+    gc.collect()
+    assert said == []

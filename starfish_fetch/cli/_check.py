@@ -17,7 +17,7 @@ import click
 
 from starfish_fetch.cli._errors import asked, others_code
 from starfish_fetch.cli._options import LABELS_SYNTAX, OUTPUT, fetched_image_options, json_option
-from starfish_fetch.cli._output import echo_json, replacing, wants_progress
+from starfish_fetch.cli._output import echo_json, saving, wants_progress
 from starfish_fetch.progress import progress_bar
 
 if TYPE_CHECKING:
@@ -148,7 +148,7 @@ def check(
     report = _run(fetcher, like, fov, names, **options).expecting(reasons)
     ok = report.ok and not (strict and report.of("warn"))
     if junit is not None:
-        with replacing(junit) as temporary:
+        with saving(junit) as temporary:
             temporary.write_text(report.to_junit(fetcher, strict=strict), encoding="utf-8")
     if as_json:
         told = {"command": "check", "fetcher": fetcher, "like": None if like is None else str(like)}

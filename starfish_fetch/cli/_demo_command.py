@@ -21,7 +21,7 @@ from starfish_fetch.cli._options import (
     layout_from,
     spec_from,
 )
-from starfish_fetch.cli._output import echo_json, replacing, wants_progress
+from starfish_fetch.cli._output import echo_json, saving, wants_progress
 from starfish_fetch.progress import progress_bar
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ def demo(
     else:
         report.print()
     if plot is not None:
-        with replacing(plot) as temporary:
+        with saving(plot) as temporary:
             kind = plot.suffix[1:].lower()
             report.figure().savefig(temporary, format=kind, facecolor="white")
     for name, path in (("files", keep), ("plot", plot)):

@@ -38,8 +38,34 @@ class TerminatedError(KeyboardInterrupt):
     """Raised where the process is when it is told to end, so that it cleans up as it goes."""
 
 
+@contextmanager
+def _ended_by_failures() -> Iterator[None]:
+    """Within it, an interrupt is a :class:`Failure`; click would end it in two lines."""
+    try:
+        yield
+    except TerminatedError as error:
+        raise TerminatedFailure(_with_notes("terminated", error)) from error
+    except KeyboardInterrupt as error:
+        raise InterruptedFailure(_with_notes("interrupted", error)) from error
+
+
+class Context(click.Context):
+    """What a command is given, and gives back at its end."""
+
+    def __exit__(self, *error: Any) -> bool | None:
+        with _ended_by_failures():
+            return super().__exit__(*error)
+
+
 class Group(click.Group):
     """Commands that end every failure in one line."""
+
+    context_class = Context
+
+    def make_context(self, *args: Any, **extra: Any) -> click.Context:
+        """Parse the command line."""
+        with _ended_by_failures():
+            return super().make_context(*args, **extra)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; turn what it raises into a :class:`Failure`."""
@@ -52,13 +78,10 @@ class Group(click.Group):
 
     def _invoke(self, ctx: click.Context) -> Any:
         try:
-            return super().invoke(ctx)
+            with _ended_by_failures():
+                return super().invoke(ctx)
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
-        except TerminatedError as error:
-            raise TerminatedFailure(_with_notes("terminated", error)) from error
-        except KeyboardInterrupt as error:
-            raise InterruptedFailure(_with_notes("interrupted", error)) from error
         except Exception as error:
             if isinstance(error, OSError) and error.errno == errno.EPIPE:
                 raise  # click ends quietly when nobody reads the output any more

@@ -19,7 +19,7 @@ from starfish_fetch.cli._options import (
     fetched_image_options,
     json_option,
 )
-from starfish_fetch.cli._output import echo_json, replacing, wants_progress
+from starfish_fetch.cli._output import echo_json, saving, wants_progress
 
 if TYPE_CHECKING:
     from starfish_fetch.profile import LoadProfile
@@ -192,17 +192,17 @@ def _save(
     saved = {}
     if out is not None:
         saved["profile"] = out
-        with replacing(out) as temporary:
+        with saving(out) as temporary:
             temporary.write_text(found.to_json() + "\n", encoding="utf-8")
     if plot is not None:
         saved["plot"] = plot
         figure = found.plot()
-        with replacing(plot) as temporary:
+        with saving(plot) as temporary:
             figure.savefig(temporary, format=plot.suffix[1:].lower())
     if html is not None:
         saved["page"] = html
         page = found.to_html()
-        with replacing(html) as temporary:
+        with saving(html) as temporary:
             temporary.write_text(page, encoding="utf-8")
     return saved
 

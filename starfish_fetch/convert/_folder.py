@@ -6,7 +6,6 @@ import errno
 import json
 import os
 import shutil
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -16,10 +15,14 @@ from typing import Any, NamedTuple
 from starfish_fetch.axes import TileKey
 from starfish_fetch.errors import how_to_go_on, naming
 from starfish_fetch.json_fields import read_json
+from starfish_fetch.locks import lock
 
 __all__ = ["Folder", "Format", "Note", "TileName", "resumable"]
 
 JOURNAL_NAME = "conversion.jsonl"
+_BUSY = (
+    "another conversion is writing this folder: wait until it has ended, or choose another folder"
+)
 
 
 class TileName(NamedTuple):
@@ -149,7 +152,7 @@ class Folder:
         # Unbuffered: what could not be written is not to follow what could.
         self._journal = path.open("a+b", buffering=0)
         try:
-            _lock(self._journal, self.root)
+            lock(self._journal, self.root, _BUSY)
             self._journal.seek(0)
             with naming(path):
                 self._read(self._journal.readall(), path)
@@ -264,21 +267,3 @@ def differences(there: Any, here: Any) -> list[str]:
         for name in here
         if there.get(name) != here[name]
     ]
-
-
-def _lock(file: Any, root: Path) -> None:
-    if sys.platform == "win32":  # where a folder with an open file in it cannot be renamed either
-        return
-    import fcntl
-
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise BlockingIOError(
-            errno.EAGAIN,
-            "another conversion is writing this folder: wait until it has ended, or choose "
-            "another folder",
-            str(root),
-        ) from None
-    except OSError:  # some network file systems know no locks
-        pass
