@@ -581,6 +581,7 @@ def liars() -> Iterator[BadTiff]:
     half = _RAW[:256]
     for name, codes, said in (
         ("begins with a string", (256, 300), "begins with a code that stands for nothing"),
+        ("later begins with one", (256, *_RAW[:99], 256, 300), "a code that stands for nothing"),
         ("is not begun", (256, *_RAW[:-1], 256), "it ends where a table begins"),
     ):
         yield BadTiff(

@@ -182,3 +182,19 @@ def test_a_bad_tile_of_an_experiment_is_not_given_to_a_codec(tmp_path, name):
     data = bytearray((tmp_path / "bad.tif").read_bytes())
     with pytest.raises(ValueError, match=bad.message):
         decode(data, "TIFF", bad.shape)
+
+
+def test_a_volume_is_no_tile_of_an_experiment(tmp_path):
+    BAD["compressed volume"].write(tmp_path / "bad.tif")
+    with pytest.raises(ValueError, match="it has compressed volumes; each plane must be a page"):
+        decode(bytearray((tmp_path / "bad.tif").read_bytes()), "TIFF")
+
+
+def test_lzw_of_many_tables_is_read(tmp_path):
+    """Of which codes have all widths, so that no place is taken for another."""
+    pytest.importorskip("imagecodecs")
+    pixels = np.random.default_rng(0).integers(0, 256, (256, 256), np.uint8)
+    for values in (pixels, pixels >> 5, np.zeros_like(pixels)):
+        tifffile.imwrite(tmp_path / "bad.tif", values, compression="lzw", rowsperstrip=256)
+        with fetcher_of(tmp_path, values.shape) as fetcher:
+            np.testing.assert_array_equal(fetcher.get_tile(0, 0, 0, 0).tile_data(), values)
