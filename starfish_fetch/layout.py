@@ -262,7 +262,7 @@ def _inner_axes(inner: Iterable[Axes | str]) -> tuple[Axes, ...]:
             axis = None
         if axis not in PLANES or axis in axes:
             raise ValueError(
-                f"inner must name some of 'r', 'c', 'z', each once; got {tuple(inner)!r}"
+                f"inner must name some of 'r', 'c', 'z', each once; got {tuple(inner)!r:.200}"
             )
         axes.append(axis)
     return tuple(axes)

@@ -194,10 +194,12 @@ def check_stored(page: Any, compression: str | None, tiff_tile: tuple[int, int] 
         raise ValueError(
             f"it is cut into tiles of {rows} rows and {columns} columns, not {tiff_tile}"
         )
-    if compression is None:
+    if compression is None and not page.is_tiled:
         return
     file, nbytes = page.parent.filehandle, rows * columns * page.dtype.itemsize
     for offset, size in zip(page.dataoffsets, page.databytecounts, strict=True):
+        if offset + size > file.size:
+            raise ValueError(f"{size} bytes of it at {offset} lie beyond the end")
         file.seek(offset)
         check_encoded(bytearray(file.read(size)), scheme, rows, columns, nbytes)
 

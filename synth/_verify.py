@@ -185,7 +185,7 @@ def _file_problems(
                     yield key, message
     except Exception as error:
         kind = "npy" if manifest.options.format == "npy" else "TIFF"
-        yield None, f"cannot be read as {kind}: {type(error).__name__}: {error}"
+        yield None, f"cannot be read as {kind}: {type(error).__name__}: {error!s:.500}"
 
 
 class _Page(Protocol):
@@ -262,14 +262,14 @@ def _page_problem(pages: Any, index: int, manifest: Manifest, fov: int, key: Til
         page: _Page = pages[index]
         # Before anything is read: a page may say that it is larger than all memory.
         if tuple(page.shape) != shape:
-            return f"has the shape {tuple(page.shape)}, not {shape}"
+            return f"has the shape {tuple(page.shape)!s:.200}, not {shape}"
         if page.dtype is None or page.dtype.newbyteorder("=") != dtype:
             return f"has the dtype {page.dtype}, not {dtype}"
         if not isinstance(page, _NpyPage):
             check_stored(page, manifest.options.compression, manifest.options.tiff_tile)
         pixels = page.asarray()
     except Exception as error:
-        return f"cannot be read: {type(error).__name__}: {error}"
+        return f"cannot be read: {type(error).__name__}: {error!s:.500}"
     expected = tile(manifest.spec, fov, *key)
     different = _bits(pixels, dtype) != _bits(expected, dtype)
     count = int(np.count_nonzero(different))

@@ -30,7 +30,7 @@ class LayoutTemplate(Target):
         return ["\t".join(["".join(one.inner), one.template]).encode() for one in layouts]
 
     def found(self) -> list[bytes]:
-        return [b"rcz\t.", b"rcz\ta/.", b"rcz\t" + b"\xff" * 3000 + b"\\"]
+        return [b"rcz\t.", b"9" * 2000, b"rcz\ta/.", b"rcz\t" + b"\xff" * 3000 + b"\\"]
 
     def read(self, data: bytes) -> Layout | None:
         inner, _, template = data.decode("utf-8", "surrogateescape").partition("\t")

@@ -33,11 +33,11 @@ def _layout(options: dict[str, object]) -> Layout:
     return Layout("r{r}.npy" if options.get("format") == "npy" else "r{r}.tiff", inner="zc")
 
 
-def _with_tile(data: bytes, side: int) -> bytes:
+def _with_tags(data: bytes, count: int, value: int, *codes: int) -> bytes:
     changed = bytearray(data[1:])
     for order, _, place in list(entries(data[1:])):
-        if struct.unpack_from(order + "H", changed, place)[0] in (322, 323):
-            struct.pack_into(order + "HII", changed, place + 2, 4, 1, side)
+        if struct.unpack_from(order + "H", changed, place)[0] in codes:
+            struct.pack_into(order + "HII", changed, place + 2, 4, count, value)
     return data[:1] + changed
 
 
@@ -70,7 +70,10 @@ class Verify(Target):
     def found(self) -> list[bytes]:
         seeds = self.seeds()
         tiled, lzw = (next(n for n, one in enumerate(_WAYS) if key in one) for key in _FOUND)
-        found = [_with_tile(seeds[2 * tiled], side) for side in (4096, 65520)]
+        found = [_with_tags(seeds[2 * tiled], 1, side, 322, 323) for side in (4096, 65520)]
+        found.append(_with_tags(seeds[0], 300, 8, 256))
+        deflate = next(n for n, one in enumerate(_WAYS) if "rows_per_strip" in one)
+        found += [_with_tags(seeds[2 * n], 1, 2**31 - 1, 279, 325) for n in (deflate, tiled)]
         head, rest = seeds[2 * lzw][:1], bytearray(seeds[2 * lzw][1:])
         with tifffile.TiffFile(io.BytesIO(rest)) as tiff:
             rest[tiff.pages.first.dataoffsets[0] + 1] = 0x7F  # the first code of a table: 508
