@@ -204,7 +204,7 @@ def test_a_plot_that_fails_leaves_no_file(tmp_path, monkeypatch):
 
     monkeypatch.setattr(figure.Figure, "savefig", full)
     result = run(*TINY, "--layout", "per-round", "--plot", "plot.png")
-    assert said_in_one_line(result, 1) == "No space left on device"
+    assert said_in_one_line(result, 1) == "plot.png: No space left on device"
     assert list(tmp_path.iterdir()) == []
 
 

@@ -323,3 +323,24 @@ def test_an_interrupt_at_any_step_of_a_load_on_threads_ends_it(monkeypatch):
             break
         assert heard, interrupt.where
     assert at > 100
+
+
+def test_what_fails_in_the_half_of_the_helper_is_raised_and_it_goes_on():
+    def refuse_the_last(pixels, out):
+        if pixels[-1, -1] == 7:
+            raise ValueError(f"{len(pixels)} rows")
+        np.copyto(out, pixels)
+
+    pixels = np.arange(8, dtype=np.uint8).reshape(4, 2)
+    helper = Helper()
+    try:
+        convert = helper.halving(refuse_the_last)
+        with pytest.raises(ValueError, match="2 rows"):
+            convert(pixels, np.empty((4, 2)))
+        for rows in (1, 3):
+            out = np.empty((rows, 2))
+            helper.halving(refuse_the_last)(pixels[:rows], out)
+            np.testing.assert_array_equal(out, pixels[:rows])
+        assert sum(one.name == "starfish_fetch-helper" for one in threading.enumerate()) == 1
+    finally:
+        helper.close()
