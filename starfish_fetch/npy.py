@@ -16,6 +16,7 @@ from starfish_fetch.tiff_file import Header, TiffFiles
 __all__ = ["NpyTileFetcher"]
 
 _LARGEST_HEADER = 1 << 16
+_MOST_AXES = 32  # of an array of numpy 1, which newer ones allow more
 _MOST_PLANES = 1 << 63
 """More may be a number that is longer than its file."""
 
@@ -52,6 +53,10 @@ class NpyFiles(TiffFiles):
             raise SourceError(f"{path} holds {dtype!s:.100}; pixels are integers or floats")
         if columns_first:
             raise SourceError(f"{path} is in Fortran order: save numpy.ascontiguousarray of it")
+        if len(shape) > _MOST_AXES:
+            raise SourceError(
+                f"{path} holds an array of {len(shape)} axes; at most {_MOST_AXES} are read"
+            )
         whole = all(type(size) is int and size >= 0 for size in shape)
         if shape[-2:] != self._shape or not whole:
             raise SourceError(

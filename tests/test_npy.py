@@ -21,12 +21,28 @@ def written(version, pixels=PIXELS):
     return stream.getvalue()
 
 
+def of_axes(count):
+    """A file whose header says that there are so many axes, all but the last three of one."""
+    stream = io.BytesIO()
+    shape = (1,) * (count - 3) + (2, 4, 6)
+    header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(stream, header)
+    return stream.getvalue() + PIXELS.tobytes()
+
+
 @pytest.mark.parametrize("version", [(1, 0), (2, 0)])
 def test_a_header_of_either_version_is_read(tmp_path, version):
     (tmp_path / "r0.npy").write_bytes(written(version))
     fetcher = fetcher_of(tmp_path)
     for ch in (0, 1):
         np.testing.assert_array_equal(fetcher.get_tile(0, 0, ch, 0).tile_data(), PIXELS[ch, 0])
+
+
+def test_axes_of_one_are_passed_over(tmp_path):
+    (tmp_path / "r0.npy").write_bytes(of_axes(32))
+    np.testing.assert_array_equal(
+        fetcher_of(tmp_path).get_tile(0, 0, 1, 0).tile_data(), PIXELS[1, 0]
+    )
 
 
 @pytest.mark.filterwarnings("ignore:Stored array in format")
@@ -37,6 +53,7 @@ def test_a_header_of_either_version_is_read(tmp_path, version):
         (b"", r"r0\.npy is not a readable \.npy file"),
         (b"\x93NUMPY\x01\x00", r"r0\.npy is not a readable \.npy file"),
         (b"II*\x00" + bytes(100), r"r0\.npy is not a readable \.npy file"),
+        (of_axes(33), r"r0\.npy holds an array of 33 axes; at most 32 are read"),
     ],
 )
 def test_what_is_no_such_file_is_told(tmp_path, data, message):
