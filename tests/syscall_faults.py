@@ -102,9 +102,10 @@ def told(error):
     return "; ".join([f"{named}: {error}", *getattr(error, "__notes__", ())])
 
 
-def threads_left():
-    """Return the names of the threads that there are beside what every process has."""
-    threads = [one for one in threading.enumerate() if not one.daemon][1:]
+def threads_left(before=()):
+    """Return the names of the threads that there are beside those before and the main one."""
+    threads = [one for one in threading.enumerate() if not one.daemon and one not in before]
+    threads = [one for one in threads if one is not threading.main_thread()]
     for thread in threads:
         # A pool's was told to end; it is not alive if its start was interrupted.
         if not thread.name.startswith("starfish_fetch") and thread.is_alive():
@@ -112,9 +113,9 @@ def threads_left():
     return [thread.name for thread in threads if thread.is_alive()]
 
 
-def left_behind(folder):
+def left_behind(folder, before=()):
     """Return the same, and the files below a folder that are open."""
-    names, end = threads_left(), time.monotonic() + 5
+    names, end = threads_left(before), time.monotonic() + 5
     while (files := _open_below(folder)) and time.monotonic() < end:
         time.sleep(0.01)  # zarr's threads end what they write after a call of it has failed
     return [*names, *files]
