@@ -265,9 +265,7 @@ def _planes_of_page(page: Any, directory: _Directory, path: str, expected: int) 
         for number in range(samples * depth):
             yield offsets[0] + number * plane_bytes
         return
-    if depth != 1:
-        raise SourceError(f"{path} has compressed volumes; each plane must be a page")
-    _check_tile_depth(page, path)
+    _check_depth(page, path)
     if not len(offsets) == len(sizes) == samples * parts:
         raise SourceError(
             f"{path} is damaged: a page has {len(offsets)} offsets and {len(sizes)} sizes for "
@@ -282,7 +280,9 @@ def _planes_of_page(page: Any, directory: _Directory, path: str, expected: int) 
         yield Parts(offsets, sizes, part, across, page.decode, tables, header, number * parts)
 
 
-def _check_tile_depth(page: Any, path: str) -> None:
+def _check_depth(page: Any, path: str) -> None:
+    if page.shaped[1] != 1:
+        raise SourceError(f"{path} has compressed volumes; each plane must be a page")
     if page.is_tiled and page.tiledepth != 1:
         raise SourceError(
             f"{path} is damaged: a plane is cut into tiles of {page.tiledepth} planes; write it "
@@ -307,11 +307,9 @@ def check_page(page: Any, data: bytearray, name: str) -> None:
     SourceError, ValueError
         If its parts are none that a writer would make, or a codec would make something else of one.
     """
-    samples, depth, rows, columns, _ = page.shaped
+    samples, _, rows, columns, _ = page.shaped
     part, _ = _parts_of(page, samples, name)
-    if depth != 1:
-        raise SourceError(f"{name} has compressed volumes; each plane must be a page")
-    _check_tile_depth(page, name)
+    _check_depth(page, name)
     check_cut(
         part, rows * columns * page.dtype.itemsize, page.dataoffsets, page.databytecounts, name
     )
